@@ -1,0 +1,463 @@
+"""The only code that knows the meter's keys and scripts: one method per script, return values explained.
+
+Every key of an account carries the hash tag of its shard (`{07}`, 16 shards), so that one script can touch
+all of them and a cluster can split the load; the shard's usage stream carries it too, which is what makes
+"move the counters and emit the usage" one atomic step. ADR 0004 says why shards and not accounts.
+
+    tp:{07}:quota:<account>:<period>   hash   calls, nano (settled); held_calls, held_nano (open); seeded
+    tp:{07}:budget:<subject>:<window>  hash   nano, held_nano (and calls that nobody reads); seeded. A subject is
+                                              an account, a member or a key; made only where there is a budget
+    tp:{07}:minute:<account>           zset   request id -> µs, the admitted calls of the last minute
+    tp:{07}:tokens:<account>           string GCRA's theoretical arrival time, µs
+    tp:{07}:open:<account>             zset   request id -> deadline ms, the open calls
+    tp:{07}:hold:<request id>          hash   one call: state open | done | void, and what it holds
+    tp:{07}:deadlines                  zset   request id -> deadline ms, every open call of the shard
+    tp:{07}:usage                      stream reports on their way to the ledger
+    tp:{07}:epoch                      string which server's counters these are, since when: ADR 0019
+    tp:{07}:idem:<account>:<digest>    hash   an Idempotency-Key: which call has it, for which request
+    tp:{07}:quotes:<account>           zset   quote id -> deadline ms. A quote's hold is a call's, with terms
+    tp:{07}:lease:<account>            hash   process -> what it may spend should the meter go away
+"""
+
+import asyncio
+import zlib
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import orjson
+import redis.asyncio as aioredis
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
+
+from billing.period import BillingPeriod
+from gateway.cluster import MeterCluster
+from gateway.limits import LONG_STREAM as LONG_STREAM
+from gateway.limits import LONGEST_STREAM as LONGEST_STREAM
+from gateway.limits import Admitted as Admitted
+from gateway.limits import Counter as Counter
+from gateway.limits import Denied as Denied
+from gateway.limits import Limits as Limits
+from gateway.limits import Look as Look
+from gateway.limits import Missing as Missing
+from gateway.limits import Offer as Offer
+from gateway.limits import Spend as Spend
+from gateway.limits import Tally as Tally
+from gateway.limits import Waiting as Waiting
+from gateway.limits import WrongPeriod as WrongPeriod
+from gateway.meter import connect as connect
+from gateway.scripting import Scripts
+
+SHARDS = 16
+GROUP = "ledger"
+CONSUMER = "ledger"
+HOLD_MS = 30_000  # a hold lives this long after its last heartbeat, unless HOLD_SECONDS says otherwise
+MOST_WAITING = 10_000  # entries of one shard through which a missing counter is looked for; more: 503 for now
+MOST_QUOTES = 20  # of one account, open at once
+_PAGE = 1_000
+
+MeterUnavailable = RedisError  # what any method may raise; the caller decides what that means
+
+
+def is_away(failure: RedisError) -> bool:
+    """Tell a meter that does not answer from one that answers that it is full."""
+    return not isinstance(failure, OutOfMemoryError)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The key names of one account, made once per account and process."""
+
+    tag: str
+    minute: str
+    tokens: str
+    open: str
+    deadlines: str
+    stream: str
+    epoch: str
+    leases: str
+    quotes: str
+    quota_prefix: str
+    budget_prefix: str
+    mark_prefix: str
+
+    def quota(self, period: str) -> str:
+        """The counters of one period."""
+        return self.quota_prefix + period
+
+    def budget(self, name: str) -> str:
+        """The counter of a budget's subject in a window, as `Spend.name` writes both."""
+        return self.budget_prefix + name
+
+    def hold(self, request_id: str) -> str:
+        """The hold of one call."""
+        return f"{self.tag}hold:{request_id}"
+
+    def mark(self, name: str) -> str:
+        """The mark of an Idempotency-Key."""
+        return f"{self.mark_prefix}{name}"
+
+
+@lru_cache(maxsize=100_000)
+def keys_of(account_id: str) -> Keys:
+    """Return the key names of an account."""
+    tag = shard_tag(shard_of(account_id))
+    return Keys(
+        tag=tag,
+        minute=f"{tag}minute:{account_id}",
+        tokens=f"{tag}tokens:{account_id}",
+        open=f"{tag}open:{account_id}",
+        deadlines=f"{tag}deadlines",
+        stream=f"{tag}usage",
+        epoch=f"{tag}epoch",
+        leases=f"{tag}lease:{account_id}",
+        quotes=f"{tag}quotes:{account_id}",
+        quota_prefix=f"{tag}quota:{account_id}:",
+        budget_prefix=f"{tag}budget:",
+        mark_prefix=f"{tag}idem:{account_id}:",
+    )
+
+
+def shard_of(account_id: str) -> int:
+    """Return the shard that an account belongs to, for good."""
+    return zlib.crc32(account_id.encode()) % SHARDS
+
+
+def shard_tag(shard: int) -> str:
+    """Return the prefix of every key of a shard."""
+    return f"tp:{{{shard:02d}}}:"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """Everything that `settle` needs; what a spool line carries when the meter is away."""
+
+    request_id: str
+    account_id: str
+    period: str
+    nano: int
+    tokens: int
+    calls: int
+    report: str
+    budgets: tuple[str, ...] = ()  # `Spend.name` of each budget that it was admitted with
+
+
+@dataclass(frozen=True, slots=True)
+class ShardState:
+    """Which server answers for a shard, and for which server's run its counters were declared sound."""
+
+    run_id: str
+    epoch: str
+
+    @property
+    def is_sound(self) -> bool:
+        """The counters are those of this run of this server."""
+        return self.epoch.startswith(f"{self.run_id}:")
+
+
+class Counters:
+    """The meter, as the calls of one process see it."""
+
+    def __init__(self, client: "aioredis.Redis", hold_ms: int = HOLD_MS) -> None:
+        self.client = client
+        self.hold_ms = hold_ms
+        # What this process knows of each shard: MeterWatch writes it. "" where nobody watches, as in tests.
+        self.epochs = [""] * SHARDS
+        self._scripts = Scripts(client)
+
+    async def admit(
+        self,
+        request_id: str,
+        account_id: str,
+        period: BillingPeriod,
+        limits: Limits,
+        nano: int,
+        tokens: int,
+        report: bytes,
+        budgets: Sequence[Spend] = (),
+        offer: Offer | None = None,
+    ) -> Admitted | Denied | Missing | WrongPeriod:
+        """Check every limit and take a hold of `nano` and `tokens`: a call's, or with an `offer` a quote's. Writes only
+        if admitted. Repeatable."""
+        keys = keys_of(account_id)
+        answer = await self._scripts.run(
+            "admit",
+            (
+                *(keys.quota(period.key), keys.minute, keys.tokens, keys.open, keys.deadlines),
+                *(keys.hold(request_id), keys.stream, *(keys.budget(spend.name) for spend in budgets)),
+            ),
+            (
+                *(request_id, *period.bounds_ms, offer.lasts_ms if offer else self.hold_ms),
+                *(limits.calls, limits.spend_nano),
+                *(limits.requests_per_minute, limits.tokens_per_minute, limits.concurrency),
+                *(nano, tokens, account_id, period.key, report, limits.backlog),
+                *(spend.limit_nano for spend in budgets),
+                *((offer.terms, offer.until_ms, keys.quotes, MOST_QUOTES) if offer else ()),
+            ),
+        )
+        return _read_admission(answer)
+
+    async def settle(self, settlement: Settlement) -> str:
+        """Replace the hold by what was used and emit the report. Returns OK, DUP, LATE or UNKNOWN. Repeatable."""
+        keys = keys_of(settlement.account_id)
+        answer = await self._scripts.run(
+            "settle",
+            (
+                *(keys.quota(settlement.period), keys.tokens, keys.open, keys.deadlines),
+                *(keys.hold(settlement.request_id), keys.stream, *map(keys.budget, settlement.budgets)),
+            ),
+            (settlement.request_id, settlement.nano, settlement.tokens, settlement.calls, settlement.report),
+        )
+        return str(answer.decode())
+
+    async def peek(
+        self, account_id: str, period: BillingPeriod, tokens_per_minute: int, budgets: Sequence[Spend] = ()
+    ) -> Look:
+        """Return where every limit of an account stands. Only looks."""
+        keys = keys_of(account_id)
+        names = [keys.quota(period.key), keys.minute, keys.tokens, keys.open]
+        names += [keys.budget(spend.name) for spend in budgets]
+        answer = [int(value) for value in await self._scripts.run("peek", names, (tokens_per_minute,))]
+        tallies = [Tally(bool(answer[i]), *answer[i + 1 : i + 5]) for i in range(5, len(answer), 5)]
+        now, minute, oldest, free, running = answer[:5]
+        return Look(now, minute, oldest, free, running, tallies[0], tuple(tallies[1:]))
+
+    async def waiting(self, account_id: str) -> Waiting | None:
+        """Return an account's reports that are on their way to the ledger. Only looks.
+
+        None where so many wait, of all accounts in the shard, that the ledger has to catch up first.
+        """
+        stream = keys_of(account_id).stream
+        if await self.client.xlen(stream) > MOST_WAITING:
+            return None
+        entries: Any = await self.client.xrange(stream)
+        last = entries[-1][0].decode() if entries else await self._last_id(stream)
+        own = [fields for _, fields in entries if account_id.encode() in fields.get(b"report", b"")]
+        return Waiting(last, [(fields[b"kind"].decode(), fields[b"report"]) for fields in own])
+
+    async def start(self, account_id: str, counter: Counter, calls: int, nano: int, last_id: str) -> str:
+        """Start a counter that is missing at what was used so far; open calls and newer reports join it.
+
+        Returns SEEDED; KNOWN if it was there already (then nothing changed); MOVED if the ledger's writer may have
+        seen reports after `last_id` (of `waiting`): look again, then; STALE if the meter is not the one that this
+        process knows.
+        """
+        keys = keys_of(account_id)
+        name = keys.quota(counter.period) if counter.period else keys.budget(counter.name)
+        only = "" if counter.key_ids is None else orjson.dumps(counter.key_ids)
+        answer = await self._scripts.run(
+            "seed",
+            (name, keys.stream, keys.open, keys.epoch),
+            (
+                *(account_id, calls, nano, counter.expires_ms, last_id, GROUP, keys.tag),
+                *(counter.period, counter.start_ms, counter.end_ms, only, self.epochs[shard_of(account_id)]),
+            ),
+        )
+        return str(answer.decode())
+
+    async def seed(self, account_id: str, period: BillingPeriod, calls: int, nano: int) -> bool:
+        """Start a period's counters at given figures, for tests and fault runs; the gateway rebuilds them instead.
+
+        Returns False if somebody did so before.
+        """
+        last_id = await self._last_id(keys_of(account_id).stream)
+        return await self.start(account_id, Counter.of_period(period), calls, nano, last_id) == "SEEDED"
+
+    async def _last_id(self, stream: str) -> str:
+        """The id of the newest entry that an empty stream ever had."""
+        try:
+            facts: Any = await self.client.xinfo_stream(stream)
+        except ResponseError:  # there is no stream yet
+            return "0-0"
+        return str(facts["last-generated-id"].decode())
+
+    async def claim(
+        self, account_id: str, name: str, request_id: str, print_: str, seconds: int, *, stream: bool
+    ) -> list[str]:
+        """Claim an Idempotency-Key for a call. Returns NEW, or OTHER, BUSY or DONE and the id of the call that has it
+        (after DONE also "1" for a stream)."""
+        keys = keys_of(account_id)
+        args = (request_id, print_, self.hold_ms, seconds * 1000, keys.tag, int(stream))
+        return [word.decode() for word in await self._scripts.run("claim", (keys.mark(name),), args)]
+
+    async def mark(self, account_id: str, name: str, request_id: str, state: str) -> bool:
+        """Write the state of an Idempotency-Key, answered or free. False if another call has it by now."""
+        return bool(await self._scripts.run("mark", (keys_of(account_id).mark(name),), (request_id, state)))
+
+    def for_restoring(self) -> "Counters":
+        """Return the same meter for what is put back into it before it is sound again."""
+        same = copy(self)
+        same.epochs = [""] * SHARDS
+        return same
+
+    async def states(self) -> list[ShardState | RedisError]:
+        """Look at every shard: who serves it, and its epoch; or what went wrong. Only looks."""
+        if not is_a_cluster(self.client):
+            return await self._states_of_one_server()
+        looks = [self._state(shard) for shard in range(SHARDS)]
+        found = await asyncio.gather(*looks, return_exceptions=True)
+        return [_only_redis(state) for state in found]
+
+    async def _states_of_one_server(self) -> list[ShardState | RedisError]:
+        """The same in one round trip: a look of 16 would hold up the calls of this process for milliseconds."""
+        try:
+            async with self.client.pipeline(transaction=False) as pipe:
+                pipe.info("server")
+                for shard in range(SHARDS):
+                    pipe.get(f"{shard_tag(shard)}epoch")
+                info, *epochs = await pipe.execute()
+        except RedisError as failure:
+            return [failure] * SHARDS
+        return [ShardState(info["run_id"], (epoch or b"").decode()) for epoch in epochs]
+
+    async def _state(self, shard: int) -> ShardState:
+        name = f"{shard_tag(shard)}epoch"
+        client = await node_of(self.client, name)
+        async with client.pipeline(transaction=False) as pipe:
+            pipe.info("server")
+            pipe.get(name)
+            info, epoch = await pipe.execute()
+        return ShardState(info["run_id"], (epoch or b"").decode())
+
+    async def declare_sound(self, shard: int, seen: str, epoch: str) -> bool:
+        """Give a shard a new epoch. False if somebody did so since `seen` was there."""
+        return bool(await self._scripts.run("epoch", (f"{shard_tag(shard)}epoch",), (seen, epoch)))
+
+    async def forget_counters(self, shard: int) -> None:
+        """Have every counter of a shard built anew from the ledger before it admits another call."""
+        for kind in ("quota", "budget"):
+            pattern = f"{shard_tag(shard)}{kind}:*"
+            client = await node_of(self.client, pattern)
+            names = [name async for name in client.scan_iter(match=pattern, count=_PAGE)]
+            for start in range(0, len(names), _PAGE):
+                async with client.pipeline(transaction=False) as pipe:
+                    for name in names[start : start + _PAGE]:
+                        pipe.hdel(name, "seeded")
+                    await pipe.execute()
+
+    async def lease(
+        self,
+        process: str,
+        account_id: str,
+        period: str,
+        limits: Limits,
+        budgets: Sequence[Spend],
+        calls: int,
+        nano: int,
+        seconds: float,
+    ) -> bool:
+        """Ask for an allowance to live on without the meter, or for the same one for longer. False: not granted."""
+        keys = keys_of(account_id)
+        names = (keys.quota(period), keys.leases, *(keys.budget(spend.name) for spend in budgets))
+        args = (process, calls, nano, round(seconds * 1000), limits.calls, limits.spend_nano)
+        return bool(await self._scripts.run("lease", names, (*args, *(it.limit_nano for it in budgets))))
+
+    async def extend(self, account_id: str, request_id: str) -> bool:
+        """Keep a running call's hold alive. Returns False if it was settled or swept."""
+        keys = keys_of(account_id)
+        names = (keys.hold(request_id), keys.open, keys.deadlines)
+        return bool(await self._scripts.run("extend", names, (request_id, self.hold_ms)))
+
+    async def sweep(self, shard: int, most: int = 100) -> list[str]:
+        """End the shard's holds whose process died; each is reported as abandoned. Quotes end without. Returns the
+        ids of both."""
+        tag = shard_tag(shard)
+        ended = await self._scripts.run("sweep", (f"{tag}deadlines", f"{tag}usage"), (most, tag))
+        return [rid.decode() for rid in ended]
+
+    async def usage_of(self, account_id: str, period: str) -> dict[str, int]:
+        """Return the counters of a period as they stand: calls, nano, held_calls, held_nano. Only looks."""
+        found: Any = await self.client.hgetall(keys_of(account_id).quota(period))
+        values = {name.decode(): int(value) for name, value in found.items()}
+        return {name: values.get(name, 0) for name in ("calls", "nano", "held_calls", "held_nano")}
+
+    async def settled_of(self, account_id: str, period: str) -> tuple[int, int] | None:
+        """Return (calls, nano) settled in a period, without what is held. None without counters. Only looks."""
+        names = ["seeded", "calls", "nano"]
+        seeded, calls, nano = await self.client.hmget(keys_of(account_id).quota(period), names)
+        return (int(calls or 0), int(nano or 0)) if seeded else None
+
+    async def open_holds(self) -> int:
+        """Return how many holds are open in all shards. Only looks."""
+        return sum([await self.client.zcard(f"{shard_tag(shard)}deadlines") for shard in range(SHARDS)])
+
+
+class UsageStream:
+    """The reports on their way to the ledger, as the ledger writer sees them."""
+
+    def __init__(self, client: "aioredis.Redis") -> None:
+        self.client = client
+        self._scripts = Scripts(client)
+
+    async def prepare(self, *shards: int) -> None:
+        """Make the consumer groups, of all shards where none is named. Doing it again changes nothing."""
+        for shard in shards or range(SHARDS):
+            try:
+                await self.client.xgroup_create(f"{shard_tag(shard)}usage", GROUP, id="0", mkstream=True)
+            except OutOfMemoryError:
+                pass  # it is there, or else nothing was ever written that could be read
+            except ResponseError as failure:
+                if "BUSYGROUP" not in str(failure):
+                    raise
+
+    async def take(self, shard: int, most: int, idle_ms: int) -> "Taken":
+        """Return up to `most` entries: first those that a dead writer left for `idle_ms`, then new ones."""
+        stream = f"{shard_tag(shard)}usage"
+        _, left, trimmed = await self.client.xautoclaim(stream, GROUP, CONSUMER, idle_ms, "0-0", count=most)
+        entries = [(entry, fields) for entry, fields in left if fields]
+        if len(entries) < most:
+            new: Any = await self.client.xreadgroup(GROUP, CONSUMER, {stream: ">"}, count=most - len(entries))
+            entries += next(iter(new), (None, []))[1] if new else []
+        return Taken(stream, [_read_entry(entry, fields) for entry, fields in entries], len(trimmed))
+
+    async def acknowledge(self, stream: str, ids: Sequence[str]) -> None:
+        """Remove entries whose rows are committed. Call it for nothing else: this is the point of no return."""
+        await self._scripts.run("acknowledge", (stream,), (GROUP, *ids))
+
+    async def backlog(self) -> int:
+        """Return how many entries wait, in all shards. Only looks."""
+        return sum([await self.client.xlen(f"{shard_tag(shard)}usage") for shard in range(SHARDS)])
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Entries of one shard's stream as (id, kind, report). `lost` > 0 is data loss: an alarm."""
+
+    stream: str
+    entries: list[tuple[str, str, bytes]]
+    lost: int
+
+
+def is_a_cluster(client: "aioredis.Redis | MeterCluster") -> bool:
+    """Tell whether shards may be on several servers."""
+    return isinstance(client, MeterCluster)
+
+
+async def node_of(client: "aioredis.Redis | MeterCluster", key: str) -> "aioredis.Redis":
+    """Return the client of the server that has a key."""
+    return await client.client_for(key) if isinstance(client, MeterCluster) else client
+
+
+def _only_redis(state: "ShardState | BaseException") -> "ShardState | RedisError":
+    if isinstance(state, ShardState | RedisError):
+        return state
+    raise state
+
+
+def _read_admission(answer: list[Any]) -> Admitted | Denied | Missing | WrongPeriod:
+    match answer[0]:
+        case b"OK":
+            return Admitted(*map(int, answer[1:]))
+        case b"NO":
+            budget, limit, used, wait, *state = (int(value) for value in answer[2:])
+            return Denied(answer[1].decode(), budget, limit, used, wait, Admitted(*state))
+        case b"MISS":
+            numbers = [int(value) for value in answer[1:]]
+            return Missing(quota=0 in numbers, budgets=tuple(number - 1 for number in numbers if number))
+        case _:
+            return WrongPeriod(int(answer[1]))
+
+
+def _read_entry(entry: bytes, fields: dict[bytes, bytes]) -> tuple[str, str, bytes]:
+    return entry.decode(), fields.get(b"kind", b"final").decode(), fields.get(b"report", b"")

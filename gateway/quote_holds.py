@@ -1,0 +1,55 @@
+"""Quotes in the meter: a quote is a hold with terms, taken by the script that takes a call's (`lua/admit.lua`).
+
+open       its hold counts in the period, the budgets and the calls at once, as a call's does
+redeemed   its hold is the call's (`lua/redeem.lua`)           remembered for 24 h, with the call's id
+expired    the sweep has ended it (`lua/sweep.lua`), no record  remembered for 24 h
+-          given back (`lua/release.lua`), or never there
+"""
+
+from typing import Any
+
+from gateway.counters import Counters, keys_of
+from gateway.quote_terms import Quote, read_terms
+from gateway.scripting import Scripts
+
+_FIELDS = ("terms", "state", "period", "nano", "tokens", "until", "rid", "budgets")
+
+
+class QuoteHolds:
+    """The quotes' part of the meter. Any method may raise MeterUnavailable."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._scripts = Scripts(counters.client)
+
+    async def find(self, account_id: str, quote_id: str) -> Quote | None:
+        """Return a quote. None if there is none, or it was given back. Only looks.
+
+        Accounts of one shard could ask for each other's: whose it is, the terms say by the key.
+        """
+        keys = keys_of(account_id)
+        found: Any = await self._counters.client.hmget(keys.hold(quote_id), _FIELDS)
+        terms, *facts = found
+        if terms is None:
+            return None
+        state, period, nano, tokens, until, rid, budgets = ((fact or b"").decode() for fact in facts)
+        names = tuple(name.removeprefix(keys.budget_prefix) for name in budgets.split())
+        numbers = (int(nano), int(tokens), int(until))
+        return Quote(quote_id, state, read_terms(terms), period, *numbers, rid, names)
+
+    async def redeem(self, account_id: str, quote_id: str, request_id: str, report: bytes) -> tuple[str, str]:
+        """Make a quote's hold a call's. Returns OK, USED with the id of the call that did so, EXPIRED or NONE.
+        Repeatable."""
+        keys = keys_of(account_id)
+        names = (keys.hold(quote_id), keys.hold(request_id), keys.open, keys.deadlines, keys.quotes)
+        args = (quote_id, request_id, self._counters.hold_ms, report)
+        word, *rest = (part.decode() for part in await self._scripts.run("redeem", names, args))
+        return word, rest[0] if rest else ""
+
+    async def release(self, account_id: str, quote: Quote) -> bool:
+        """Give a quote's hold back. False if it is not open any more. Repeatable."""
+        keys = keys_of(account_id)
+        names = (keys.quota(quote.period), keys.tokens, keys.open, keys.deadlines, keys.quotes)
+        return bool(
+            await self._scripts.run("release", (*names, keys.hold(quote.quote_id)), (quote.quote_id,))
+        )

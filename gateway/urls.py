@@ -1,0 +1,72 @@
+"""Every address that Django answers. Calls are answered before it: see gateway/entry.py."""
+
+from django.urls import include, path, re_path
+from django.views.i18n import set_language
+from drf_spectacular.views import SpectacularAPIView
+
+from gateway import (
+    api,
+    api_budgets,
+    api_keys,
+    api_limits,
+    api_media,
+    api_quotes,
+    api_webhooks,
+    health,
+    hub_api,
+    reference,
+)
+from gateway.admin_site import admin_site
+
+_HF_MODEL = r"^hf-inference/models/(?P<model_id>[\w.-]+(?:/[\w.-]+)?)"
+
+urlpatterns = [
+    # The call's endpoints, as DRF describes them
+    path("v1/chat/completions", api.ChatCompletions.as_view()),
+    path("v1/completions", api.Completions.as_view()),
+    path("v1/embeddings", api.Embeddings.as_view()),
+    path("v1/responses", api_media.Responses.as_view()),
+    path("v1/images/generations", api_media.Images.as_view()),
+    path("v1/audio/speech", api_media.Speech.as_view()),
+    path("v1/audio/transcriptions", api_media.Transcriptions.as_view()),
+    path("v1/models", api.Models.as_view(), name="v1-models"),
+    path("v1/models/<path:model_id>", api.Model.as_view(), name="model"),
+    re_path(_HF_MODEL + r"$", api.HuggingFaceModel.as_view()),
+    re_path(_HF_MODEL + r"/pipeline/(?P<task>[\w-]+)$", api.HuggingFaceTask.as_view()),
+    # The management API
+    path("api/v1/limits", api_limits.Limits.as_view(), name="api-limits"),
+    path("api/v1/budgets", api_budgets.Budgets.as_view(), name="api-budgets"),
+    path("api/v1/budgets/<uuid:budget_id>", api_budgets.OneBudget.as_view(), name="api-budget"),
+    path("api/v1/keys", api_keys.Keys.as_view(), name="api-keys"),
+    path("api/v1/keys/<uuid:key_id>", api_keys.OneKey.as_view(), name="api-key"),
+    path("api/v1/quotes", api_quotes.Quotes.as_view()),
+    path("api/v1/quotes/<uuid:quote_id>", api_quotes.OneQuote.as_view()),
+    path("api/v1/webhooks", api_webhooks.Webhooks.as_view(), name="api-webhooks"),
+    path("api/v1/webhooks/<uuid:endpoint_id>", api_webhooks.OneWebhook.as_view(), name="api-webhook"),
+    path(
+        "api/v1/webhooks/<uuid:endpoint_id>/deliveries",
+        api_webhooks.Deliveries.as_view(),
+        name="api-deliveries",
+    ),
+    # What Hugging Face's clients ask the Hub first
+    path("api/models", hub_api.HubModels.as_view()),
+    path("api/models/<path:model_id>", hub_api.HubModel.as_view()),
+    path("api/tasks", hub_api.HubTasks.as_view()),
+    # What describes them
+    path(
+        "api/openapi.json",
+        SpectacularAPIView.as_view(permission_classes=[], authentication_classes=[]),
+        name="openapi",
+    ),
+    path("docs/", reference.page, name="docs"),
+    # Screens
+    path("accounts/", include("allauth.urls")),
+    path("", include("gateway.page_urls")),
+    path("", include("accounts.urls")),
+    path("", include("billing.urls")),
+    path("i18n/setlang/", set_language, name="set_language"),
+    path("admin/", admin_site.urls),
+    # Health
+    path("health/live", health.live),
+    path("health/ready", health.ready),
+]

@@ -6,7 +6,7 @@ Made when the process starts serving, closed when it stops: it waits for every s
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Collection, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ import structlog
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from gateway import announcements, counters
+from gateway import announcements, counters, loops
 from gateway.admission import Hold, admit, look
 from gateway.authentication import Caller, Callers
 from gateway.catalog import Catalog, load_catalog
@@ -78,7 +78,7 @@ class Services:
         """Load what calls need and start what runs beside them."""
         services = cls()
         services.catalog = await in_thread(load_catalog)
-        loops = (
+        beside = (
             partial(announcements.listen, services._news, services._forget),
             services._refresh_catalog,
             services._heartbeat,
@@ -86,21 +86,17 @@ class Services:
             services._catch_up,
         )
         await services._first_looks()
-        services._beside = [asyncio.create_task(_forever(loop)) for loop in loops]
+        services._beside = [asyncio.create_task(loops.forever(loop)) for loop in beside]
         _spare_the_collector()
         return services
 
     async def stop(self) -> None:
-        """Finish the settlements under way, then close everything."""
+        """Finish the settlements under way, then close everything. Each step has an end, whatever an engine does."""
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=STOP_SECONDS)
-        for task in self._beside:
-            task.cancel()
-        await asyncio.gather(*self._beside, return_exceptions=True)
-        await self.upstreams.close()
-        await self._meter.aclose()
-        await self._news.aclose()
-        await self._cache.aclose()
+        await loops.end(self._beside)
+        closing = (self.upstreams.close, self._meter.aclose, self._news.aclose, self._cache.aclose)
+        await loops.finish([asyncio.ensure_future(close()) for close in closing])
 
     async def admit(self, request_id: str, caller: Caller, order: Order) -> Hold:
         """Take a hold, or a quote's, and keep it alive until it is settled. A call that is cancelled meanwhile gives it
@@ -266,13 +262,3 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(FEWEST_NEW_OBJECTS, 20, 100)
-
-
-async def _forever(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a loop that must never end; should a fault of ours end it, say so and start it again."""
-    while True:
-        try:
-            await loop()
-        except Exception:
-            _log.exception("a loop beside the calls failed", loop=getattr(loop, "__name__", "announcements"))
-        await asyncio.sleep(1)

@@ -15,6 +15,8 @@ from gateway.runner.lock import ROOT
 from gateway.runner.processes import Program, spawn
 from gateway.runner.procfile import read
 
+STOP_SECONDS = 30  # a web process takes 10 for settlements under way, and some seconds to close everything
+
 
 class Process:
     """One process, in a group of its own so that a signal reaches its children too.
@@ -52,7 +54,16 @@ class Process:
         except ProcessLookupError:
             return
         if number in (signal.SIGKILL, signal.SIGTERM):
-            self._process.wait(timeout=15)
+            self._wait()
+
+    def _wait(self) -> None:
+        """Wait for its end. One that does not end is a failure of this test, and killed: it must not spoil others."""
+        try:
+            self._process.wait(timeout=STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            raise AssertionError(f"{self.log.stem} did not stop in {STOP_SECONDS} s: {self.said()}") from None
 
     def is_running(self) -> bool:
         """Tell whether it has not ended."""

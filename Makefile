@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 # The newest Python that really runs (a pyenv shim may exist and fail) and can make a virtual environment.
 PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+# With `make PYTHON=...` that one makes .venv, else the fastest that is here: builds differ by half.
+THIS_PYTHON := $(if $(findstring file,$(origin PYTHON)),,--this-python)
 BIN := .venv/bin
 T ?= tests
 ARGS ?=
@@ -93,7 +95,7 @@ python:
 .PHONY: python
 
 run-packages: python
-	@$(PYTHON) gateway/runner/install.py run
+	@$(PYTHON) gateway/runner/install.py run $(THIS_PYTHON)
 
 dev-packages: run-packages
 	@$(PYTHON) gateway/runner/install.py dev

@@ -1,30 +1,8 @@
-"""The only code that knows the meter's keys and scripts: one method per script, return values explained.
+"""The meter's scripts, one method each, return values explained. What keys they touch: `meter_keys.py`."""
 
-Every key of an account carries the hash tag of its shard (`{07}`, 16 shards), so that one script can touch
-all of them and a cluster can split the load; the shard's usage stream carries it too, which is what makes
-"move the counters and emit the usage" one atomic step. ADR 0004 says why shards and not accounts.
-
-    tp:{07}:quota:<account>:<period>   hash   calls, nano (settled); held_calls, held_nano (open); seeded
-    tp:{07}:budget:<subject>:<window>  hash   nano, held_nano (and calls that nobody reads); seeded. A subject is
-                                              an account, a member or a key; made only where there is a budget
-    tp:{07}:minute:<account>           zset   request id -> µs, the admitted calls of the last minute
-    tp:{07}:tokens:<account>           string GCRA's theoretical arrival time, µs
-    tp:{07}:open:<account>             zset   request id -> deadline ms, the open calls
-    tp:{07}:hold:<request id>          hash   one call: state open | done | void, and what it holds
-    tp:{07}:deadlines                  zset   request id -> deadline ms, every open call of the shard
-    tp:{07}:usage                      stream reports on their way to the ledger
-    tp:{07}:epoch                      string which server's counters these are, since when: ADR 0019
-    tp:{07}:idem:<account>:<digest>    hash   an Idempotency-Key: which call has it, for which request
-    tp:{07}:quotes:<account>           zset   quote id -> deadline ms. A quote's hold is a call's, with terms
-    tp:{07}:lease:<account>            hash   process -> what it may spend should the meter go away
-"""
-
-import asyncio
-import zlib
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -32,7 +10,6 @@ import redis.asyncio as aioredis
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from billing.period import BillingPeriod
-from gateway.cluster import MeterCluster
 from gateway.limits import LONG_STREAM as LONG_STREAM
 from gateway.limits import LONGEST_STREAM as LONGEST_STREAM
 from gateway.limits import Admitted as Admitted
@@ -47,15 +24,13 @@ from gateway.limits import Tally as Tally
 from gateway.limits import Waiting as Waiting
 from gateway.limits import WrongPeriod as WrongPeriod
 from gateway.meter import connect as connect
+from gateway.meter_keys import SHARDS, keys_of, shard_of, shard_tag
 from gateway.scripting import Scripts
+from gateway.usage_stream import GROUP
 
-SHARDS = 16
-GROUP = "ledger"
-CONSUMER = "ledger"
 HOLD_MS = 30_000  # a hold lives this long after its last heartbeat, unless HOLD_SECONDS says otherwise
 MOST_WAITING = 10_000  # entries of one shard through which a missing counter is looked for; more: 503 for now
 MOST_QUOTES = 20  # of one account, open at once
-_PAGE = 1_000
 
 MeterUnavailable = RedisError  # what any method may raise; the caller decides what that means
 
@@ -63,70 +38,6 @@ MeterUnavailable = RedisError  # what any method may raise; the caller decides w
 def is_away(failure: RedisError) -> bool:
     """Tell a meter that does not answer from one that answers that it is full."""
     return not isinstance(failure, OutOfMemoryError)
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """The key names of one account, made once per account and process."""
-
-    tag: str
-    minute: str
-    tokens: str
-    open: str
-    deadlines: str
-    stream: str
-    epoch: str
-    leases: str
-    quotes: str
-    quota_prefix: str
-    budget_prefix: str
-    mark_prefix: str
-
-    def quota(self, period: str) -> str:
-        """The counters of one period."""
-        return self.quota_prefix + period
-
-    def budget(self, name: str) -> str:
-        """The counter of a budget's subject in a window, as `Spend.name` writes both."""
-        return self.budget_prefix + name
-
-    def hold(self, request_id: str) -> str:
-        """The hold of one call."""
-        return f"{self.tag}hold:{request_id}"
-
-    def mark(self, name: str) -> str:
-        """The mark of an Idempotency-Key."""
-        return f"{self.mark_prefix}{name}"
-
-
-@lru_cache(maxsize=100_000)
-def keys_of(account_id: str) -> Keys:
-    """Return the key names of an account."""
-    tag = shard_tag(shard_of(account_id))
-    return Keys(
-        tag=tag,
-        minute=f"{tag}minute:{account_id}",
-        tokens=f"{tag}tokens:{account_id}",
-        open=f"{tag}open:{account_id}",
-        deadlines=f"{tag}deadlines",
-        stream=f"{tag}usage",
-        epoch=f"{tag}epoch",
-        leases=f"{tag}lease:{account_id}",
-        quotes=f"{tag}quotes:{account_id}",
-        quota_prefix=f"{tag}quota:{account_id}:",
-        budget_prefix=f"{tag}budget:",
-        mark_prefix=f"{tag}idem:{account_id}:",
-    )
-
-
-def shard_of(account_id: str) -> int:
-    """Return the shard that an account belongs to, for good."""
-    return zlib.crc32(account_id.encode()) % SHARDS
-
-
-def shard_tag(shard: int) -> str:
-    """Return the prefix of every key of a shard."""
-    return f"tp:{{{shard:02d}}}:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,19 +52,6 @@ class Settlement:
     calls: int
     report: str
     budgets: tuple[str, ...] = ()  # `Spend.name` of each budget that it was admitted with
-
-
-@dataclass(frozen=True, slots=True)
-class ShardState:
-    """Which server answers for a shard, and for which server's run its counters were declared sound."""
-
-    run_id: str
-    epoch: str
-
-    @property
-    def is_sound(self) -> bool:
-        """The counters are those of this run of this server."""
-        return self.epoch.startswith(f"{self.run_id}:")
 
 
 class Counters:
@@ -291,51 +189,6 @@ class Counters:
         same.epochs = [""] * SHARDS
         return same
 
-    async def states(self) -> list[ShardState | RedisError]:
-        """Look at every shard: who serves it, and its epoch; or what went wrong. Only looks."""
-        if not is_a_cluster(self.client):
-            return await self._states_of_one_server()
-        looks = [self._state(shard) for shard in range(SHARDS)]
-        found = await asyncio.gather(*looks, return_exceptions=True)
-        return [_only_redis(state) for state in found]
-
-    async def _states_of_one_server(self) -> list[ShardState | RedisError]:
-        """The same in one round trip: a look of 16 would hold up the calls of this process for milliseconds."""
-        try:
-            async with self.client.pipeline(transaction=False) as pipe:
-                pipe.info("server")
-                for shard in range(SHARDS):
-                    pipe.get(f"{shard_tag(shard)}epoch")
-                info, *epochs = await pipe.execute()
-        except RedisError as failure:
-            return [failure] * SHARDS
-        return [ShardState(info["run_id"], (epoch or b"").decode()) for epoch in epochs]
-
-    async def _state(self, shard: int) -> ShardState:
-        name = f"{shard_tag(shard)}epoch"
-        client = await node_of(self.client, name)
-        async with client.pipeline(transaction=False) as pipe:
-            pipe.info("server")
-            pipe.get(name)
-            info, epoch = await pipe.execute()
-        return ShardState(info["run_id"], (epoch or b"").decode())
-
-    async def declare_sound(self, shard: int, seen: str, epoch: str) -> bool:
-        """Give a shard a new epoch. False if somebody did so since `seen` was there."""
-        return bool(await self._scripts.run("epoch", (f"{shard_tag(shard)}epoch",), (seen, epoch)))
-
-    async def forget_counters(self, shard: int) -> None:
-        """Have every counter of a shard built anew from the ledger before it admits another call."""
-        for kind in ("quota", "budget"):
-            pattern = f"{shard_tag(shard)}{kind}:*"
-            client = await node_of(self.client, pattern)
-            names = [name async for name in client.scan_iter(match=pattern, count=_PAGE)]
-            for start in range(0, len(names), _PAGE):
-                async with client.pipeline(transaction=False) as pipe:
-                    for name in names[start : start + _PAGE]:
-                        pipe.hdel(name, "seeded")
-                    await pipe.execute()
-
     async def lease(
         self,
         process: str,
@@ -383,68 +236,6 @@ class Counters:
         return sum([await self.client.zcard(f"{shard_tag(shard)}deadlines") for shard in range(SHARDS)])
 
 
-class UsageStream:
-    """The reports on their way to the ledger, as the ledger writer sees them."""
-
-    def __init__(self, client: "aioredis.Redis") -> None:
-        self.client = client
-        self._scripts = Scripts(client)
-
-    async def prepare(self, *shards: int) -> None:
-        """Make the consumer groups, of all shards where none is named. Doing it again changes nothing."""
-        for shard in shards or range(SHARDS):
-            try:
-                await self.client.xgroup_create(f"{shard_tag(shard)}usage", GROUP, id="0", mkstream=True)
-            except OutOfMemoryError:
-                pass  # it is there, or else nothing was ever written that could be read
-            except ResponseError as failure:
-                if "BUSYGROUP" not in str(failure):
-                    raise
-
-    async def take(self, shard: int, most: int, idle_ms: int) -> "Taken":
-        """Return up to `most` entries: first those that a dead writer left for `idle_ms`, then new ones."""
-        stream = f"{shard_tag(shard)}usage"
-        _, left, trimmed = await self.client.xautoclaim(stream, GROUP, CONSUMER, idle_ms, "0-0", count=most)
-        entries = [(entry, fields) for entry, fields in left if fields]
-        if len(entries) < most:
-            new: Any = await self.client.xreadgroup(GROUP, CONSUMER, {stream: ">"}, count=most - len(entries))
-            entries += next(iter(new), (None, []))[1] if new else []
-        return Taken(stream, [_read_entry(entry, fields) for entry, fields in entries], len(trimmed))
-
-    async def acknowledge(self, stream: str, ids: Sequence[str]) -> None:
-        """Remove entries whose rows are committed. Call it for nothing else: this is the point of no return."""
-        await self._scripts.run("acknowledge", (stream,), (GROUP, *ids))
-
-    async def backlog(self) -> int:
-        """Return how many entries wait, in all shards. Only looks."""
-        return sum([await self.client.xlen(f"{shard_tag(shard)}usage") for shard in range(SHARDS)])
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """Entries of one shard's stream as (id, kind, report). `lost` > 0 is data loss: an alarm."""
-
-    stream: str
-    entries: list[tuple[str, str, bytes]]
-    lost: int
-
-
-def is_a_cluster(client: "aioredis.Redis | MeterCluster") -> bool:
-    """Tell whether shards may be on several servers."""
-    return isinstance(client, MeterCluster)
-
-
-async def node_of(client: "aioredis.Redis | MeterCluster", key: str) -> "aioredis.Redis":
-    """Return the client of the server that has a key."""
-    return await client.client_for(key) if isinstance(client, MeterCluster) else client
-
-
-def _only_redis(state: "ShardState | BaseException") -> "ShardState | RedisError":
-    if isinstance(state, ShardState | RedisError):
-        return state
-    raise state
-
-
 def _read_admission(answer: list[Any]) -> Admitted | Denied | Missing | WrongPeriod:
     match answer[0]:
         case b"OK":
@@ -457,7 +248,3 @@ def _read_admission(answer: list[Any]) -> Admitted | Denied | Missing | WrongPer
             return Missing(quota=0 in numbers, budgets=tuple(number - 1 for number in numbers if number))
         case _:
             return WrongPeriod(int(answer[1]))
-
-
-def _read_entry(entry: bytes, fields: dict[bytes, bytes]) -> tuple[str, str, bytes]:
-    return entry.decode(), fields.get(b"kind", b"final").decode(), fields.get(b"report", b"")

@@ -14,7 +14,9 @@ from django.conf import settings
 
 from billing.metering import record
 from gateway import counters
+from gateway.meter_keys import SHARDS
 from gateway.threads import in_thread
+from gateway.usage_stream import UsageStream
 
 # Of one commit; a batch costs two syncs of the meter's disk and one of the ledger's, however large it is.
 BATCH = 2_000
@@ -28,7 +30,7 @@ _log = structlog.get_logger(__name__)
 async def drain_usage(idle_ms: int = IDLE_MS) -> int:
     """Move everything that waits into the ledger and return how many entries that were."""
     client = counters.connect(settings.METER_REDIS_URL, timeout=5.0)
-    stream = counters.UsageStream(client)
+    stream = UsageStream(client)
     try:
         return await _in_every_shard(lambda shard: _drain_shard(stream, shard, idle_ms))
     finally:
@@ -48,7 +50,7 @@ async def sweep_holds() -> int:
 async def _in_every_shard(work: Callable[[int], Awaitable[int]]) -> int:
     """Do `work` in each shard, AT_ONCE of them at a time, and return the sum. Where a node is away the other shards
     are served all the same; then its failure is raised."""
-    shards = iter(range(counters.SHARDS))  # shared: who is done with one takes the next
+    shards = iter(range(SHARDS))  # shared: who is done with one takes the next
     failures: list[counters.MeterUnavailable] = []
 
     async def take_turns() -> int:
@@ -70,7 +72,7 @@ async def _sweep_shard(meter: counters.Counters, shard: int) -> int:
     return len(await meter.sweep(shard))
 
 
-async def _drain_shard(stream: counters.UsageStream, shard: int, idle_ms: int) -> int:
+async def _drain_shard(stream: UsageStream, shard: int, idle_ms: int) -> int:
     moved = 0
     await stream.prepare(shard)
     while True:

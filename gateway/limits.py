@@ -1,4 +1,4 @@
-"""What the meter is asked and what it answers, as values. Its keys and scripts: `gateway/counters.py`."""
+"""What the meter is asked and what it answers, as values. Its scripts: `gateway/counters.py`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -21,8 +21,10 @@ from collections.abc import Awaitable, Callable, Collection
 import structlog
 from redis.exceptions import ConnectionError as Disconnected
 
-from gateway.counters import SHARDS, Counters, MeterUnavailable, ShardState, shard_of
+from gateway.counters import Counters, MeterUnavailable
 from gateway.errors import Refusal
+from gateway.meter_keys import SHARDS, shard_of
+from gateway.shards import Shards, ShardState
 
 LOOK_SECONDS = 0.5
 AWAY_SECONDS = 0.1
@@ -37,6 +39,7 @@ class MeterWatch:
 
     def __init__(self, counters: Counters, put_back: PutBack) -> None:
         self._counters = counters
+        self._shards = Shards(counters.client)
         self._put_back = put_back
         self._ready = [False] * SHARDS
         self._run_ids: dict[str, str] = {}  # host:port -> the server that answered there
@@ -94,7 +97,7 @@ class MeterWatch:
 
     async def look(self) -> None:
         """Look at every shard once, and do what step of a rebuild is due."""
-        states = await self._counters.states()
+        states = await self._shards.states()
         sound = {shard: state for shard, state in enumerate(states) if isinstance(state, ShardState)}
         self._answers = bool(sound)
         for shard in set(range(SHARDS)) - sound.keys():
@@ -127,9 +130,9 @@ class MeterWatch:
         if not state.is_sound:
             if not epoch and time.monotonic() - self._unsound_since[shard] < GRACE_SECONDS:
                 return
-            await self._counters.forget_counters(shard)
+            await self._shards.forget_counters(shard)
             epoch = f"{state.run_id}:{uuid.uuid4().hex}"
-            if not await self._counters.declare_sound(shard, state.epoch, epoch):
+            if not await self._shards.declare_sound(shard, state.epoch, epoch):
                 return  # somebody was faster: the next look adopts theirs
             _log.warning("counters of a shard are built anew", shard=shard, was_empty=not state.epoch)
         self._unsound_since.pop(shard, None)

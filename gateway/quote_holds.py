@@ -8,7 +8,8 @@ expired    the sweep has ended it (`lua/sweep.lua`), no record  remembered for 2
 
 from typing import Any
 
-from gateway.counters import Counters, keys_of
+from gateway.counters import Counters
+from gateway.meter_keys import keys_of
 from gateway.quote_terms import Quote, read_terms
 from gateway.scripting import Scripts
 

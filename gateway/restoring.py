@@ -10,7 +10,8 @@ import orjson
 
 from billing.ledger import known_calls
 from gateway.admission import Hold, hold_again
-from gateway.counters import Counters, MeterUnavailable, Settlement, shard_of
+from gateway.counters import Counters, MeterUnavailable, Settlement
+from gateway.meter_keys import shard_of
 from gateway.settlement import Settler
 from gateway.spool import Spool
 from gateway.threads import ask_ledger

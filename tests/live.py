@@ -31,6 +31,7 @@ from gateway.ledger_writer import drain_usage
 from gateway.runner.lock import ROOT
 from gateway.runner.procfile import read
 from gateway.seeding import seed_catalog
+from gateway.usage_stream import UsageStream
 from tests.factories import CHAT_MODEL, Person, make_person
 from tests.meter_cluster import MeterCluster
 from tests.meter_server import MeterServer
@@ -90,13 +91,13 @@ def eventually(condition: Callable[[], bool], what: str, seconds: float = 20) ->
         time.sleep(0.05)
 
 
-def with_meter(work: Callable[[counters.Counters, counters.UsageStream], Any]) -> Any:
+def with_meter(work: Callable[[counters.Counters, UsageStream], Any]) -> Any:
     """Run async `work` on the meter, from outside the web process."""
 
     async def run() -> Any:
         client = counters.connect(settings.METER_REDIS_URL, timeout=5.0)
         try:
-            return await work(counters.Counters(client), counters.UsageStream(client))
+            return await work(counters.Counters(client), UsageStream(client))
         finally:
             await client.aclose()
 

@@ -15,6 +15,7 @@ from accounts.models import Account
 from billing.partitions import ensure_partitions
 from billing.period import BillingPeriod
 from gateway import counters
+from gateway.meter_keys import keys_of
 
 _AT_ONCE = 1_000
 
@@ -36,7 +37,7 @@ async def fill_stream(accounts: Sequence[Account], events: int, chance: random.R
             for number in range(start, min(start + _AT_ONCE, events)):
                 report = _report(names[number % len(names)], period, chance)
                 total += report["nano"]
-                stream = counters.keys_of(report["account"]).stream
+                stream = keys_of(report["account"]).stream
                 pipe.xadd(stream, {"kind": "final", "report": json.dumps(report, separators=(",", ":"))})
             await pipe.execute()
     await client.aclose()

@@ -14,8 +14,8 @@ from accounts.keys import revoke_key
 from billing.models import PriceVersion, UnitPrice
 from billing.period import BillingPeriod
 from billing.pricing import Unit
-from gateway.counters import keys_of
 from gateway.dialects import CHAT, COMPLETION, EMBEDDING, IMAGE, SPEECH, TRANSCRIPTION
+from gateway.meter_keys import keys_of
 from gateway.models import CatalogModel, Dialect, Serving, Upstream
 from tests.clients.cells import TASKS
 from tests.factories import Person

@@ -22,7 +22,7 @@ from billing.partitions import ensure_partitions
 from billing.payments import payment_provider
 from billing.period import BillingPeriod
 from billing.pricing import Unit
-from gateway.counters import keys_of
+from gateway.meter_keys import keys_of
 from tests.browsing import staff_browser, text_of
 from tests.factories import Person, make_report, record_calls
 from tests.fakes.stripe.process import SECRET_KEY, FakeStripe

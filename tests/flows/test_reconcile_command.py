@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from billing.models import Discrepancy, UsagePeriod
 from billing.period import BillingPeriod
-from gateway.counters import keys_of
+from gateway.meter_keys import keys_of
 from tests.factories import Person
 from tests.live import Process, Web, eventually, open_holds
 

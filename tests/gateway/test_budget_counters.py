@@ -24,8 +24,9 @@ from gateway.counters import (
     Missing,
     Settlement,
     Spend,
-    UsageStream,
 )
+from gateway.meter_keys import SHARDS, keys_of
+from gateway.usage_stream import UsageStream
 
 NONE = Limits(calls=-1, spend_nano=-1, requests_per_minute=-1, tokens_per_minute=-1, concurrency=-1)
 PERIOD = BillingPeriod.containing(timezone.now())
@@ -77,8 +78,8 @@ class Bench:
 
     async def expire(self, rid: str) -> None:
         """Let the hold's deadline pass, and sweep."""
-        await self.client.zadd(counters.keys_of(self.account).deadlines, {rid: 1})
-        for shard in range(counters.SHARDS):
+        await self.client.zadd(keys_of(self.account).deadlines, {rid: 1})
+        for shard in range(SHARDS):
             await self.meter.sweep(shard)
 
 
@@ -292,7 +293,7 @@ def test_a_look_that_the_ledgers_writer_has_overtaken_is_refused(on_meter: OnMet
         assert waiting is not None
         await bench.admit(rid=rid)
         await bench.settle(rid)
-        shard = int(counters.keys_of(bench.account).tag[4:6])
+        shard = int(keys_of(bench.account).tag[4:6])
         await bench.stream.prepare(shard)
         taken = await bench.stream.take(shard, 10, 1000)
         assert len(taken.entries) == 1
@@ -319,5 +320,5 @@ def test_the_account_sees_its_own_reports_on_their_way_and_no_others(on_meter: O
 
 
 def test_all_keys_of_an_account_share_a_slot_with_its_budgets() -> None:
-    keys = counters.keys_of(str(uuid7()))
+    keys = keys_of(str(uuid7()))
     assert keys.budget(f"{uuid7()}:day:1").startswith(keys.tag)

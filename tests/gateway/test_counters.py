@@ -12,7 +12,9 @@ from django.utils import timezone
 from accounts.ids import uuid7
 from billing.period import BillingPeriod
 from gateway import counters
-from gateway.counters import Admitted, Counters, Denied, Limits, Missing, Settlement, UsageStream, WrongPeriod
+from gateway.counters import Admitted, Counters, Denied, Limits, Missing, Settlement, WrongPeriod
+from gateway.meter_keys import SHARDS, keys_of
+from gateway.usage_stream import UsageStream
 
 NONE = Limits(calls=-1, spend_nano=-1, requests_per_minute=-1, tokens_per_minute=-1, concurrency=-1)
 PERIOD = BillingPeriod.containing(timezone.now())
@@ -41,15 +43,15 @@ class Bench:
 
     async def reports(self) -> list[tuple[str, str]]:
         """Every (kind, report) in the account's shard."""
-        entries: Any = await self.meter.client.xrange(counters.keys_of(self.account).stream)
+        entries: Any = await self.meter.client.xrange(keys_of(self.account).stream)
         return [(fields[b"kind"].decode(), fields[b"report"].decode()) for _, fields in entries]
 
     async def expire(self, rid: str) -> None:
         """Let the hold's deadline pass."""
-        await self.meter.client.zadd(counters.keys_of(self.account).deadlines, {rid: 1})
+        await self.meter.client.zadd(keys_of(self.account).deadlines, {rid: 1})
 
     async def sweep(self) -> list[str]:
-        return [rid for shard in range(counters.SHARDS) for rid in await self.meter.sweep(shard)]
+        return [rid for shard in range(SHARDS) for rid in await self.meter.sweep(shard)]
 
 
 Story = Callable[[Bench], Coroutine[Any, Any, None]]
@@ -216,7 +218,7 @@ def test_tokens_that_the_clock_gave_back_are_not_given_back_again(on_meter: OnMe
     minute = Limits(-1, -1, -1, tokens_per_minute=100, concurrency=-1)
 
     async def story(bench: Bench) -> None:
-        first, keys = str(uuid7()), counters.keys_of(bench.account)
+        first, keys = str(uuid7()), keys_of(bench.account)
         assert isinstance(await bench.admit(minute, tokens=100, rid=first), Admitted)
         assert isinstance(await bench.admit(minute, tokens=100), Denied)
         # A minute passes: every stored time moves back.
@@ -251,7 +253,7 @@ def test_scripts_survive_a_flush_of_the_script_cache(on_meter: OnMeter) -> None:
 
 def test_all_keys_of_an_account_share_a_slot() -> None:
     for account in (str(uuid.uuid4()) for _ in range(50)):
-        keys = counters.keys_of(account)
+        keys = keys_of(account)
         names = [keys.minute, keys.tokens, keys.open, keys.deadlines, keys.stream]
         names += [keys.quota("2026-11"), keys.hold("x")]
         assert len({name[name.index("{") : name.index("}")] for name in names}) == 1

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from billing.period import BillingPeriod
 from gateway import counters
-from gateway.counters import keys_of
+from gateway.meter_keys import keys_of
 from gateway.runner.lock import ROOT
 from tests.factories import Person
 from tests.live import FakeUpstream, Web, chat_body, eventually, start_web

@@ -13,7 +13,9 @@ from django.utils import timezone
 from accounts.ids import uuid7
 from billing.period import BillingPeriod
 from gateway import announcements, counters, ledger_writer, meter
-from gateway.counters import Admitted, Counters, Limits, MeterUnavailable, Settlement, UsageStream
+from gateway.counters import Admitted, Counters, Limits, MeterUnavailable, Settlement
+from gateway.meter_keys import SHARDS, keys_of
+from gateway.usage_stream import UsageStream
 from tests.live import eventually
 from tests.meter_cluster import NODES, MeterCluster
 
@@ -55,7 +57,7 @@ def accounts_by_node(cluster: MeterCluster) -> list[str]:
     found: dict[int, str] = {}
     while len(found) < NODES:
         account = str(uuid7())
-        slot = meter.slot_of(counters.keys_of(account).deadlines)
+        slot = meter.slot_of(keys_of(account).deadlines)
         found.setdefault(slot * NODES // 16_384, account)
     return [found[number] for number in range(NODES)]
 
@@ -67,9 +69,9 @@ def test_the_stream_is_read_once_and_emptied_by_acknowledging(meter_url: str) ->
         answers = [await call(calls, str(uuid7())) for _ in range(40)]
         assert answers == ["OK"] * 40
         assert await stream.backlog() == 40
-        taken = [await stream.take(shard, 100, 5_000) for shard in range(counters.SHARDS)]
+        taken = [await stream.take(shard, 100, 5_000) for shard in range(SHARDS)]
         assert sum(len(batch.entries) for batch in taken) == 40
-        again = [await stream.take(shard, 100, 5_000) for shard in range(counters.SHARDS)]
+        again = [await stream.take(shard, 100, 5_000) for shard in range(SHARDS)]
         assert not any(batch.entries for batch in again)
         for batch in taken:
             if batch.entries:
@@ -85,7 +87,7 @@ def test_what_a_dead_writer_took_is_taken_over(meter_url: str) -> None:
         account = str(uuid7())
         await stream.prepare()
         await call(calls, account)
-        shard = int(counters.keys_of(account).tag[4:6])
+        shard = int(keys_of(account).tag[4:6])
         first = await stream.take(shard, 10, 5_000)
         second = await stream.take(shard, 10, 0)
         assert first.entries == second.entries
@@ -153,7 +155,7 @@ def test_a_slot_that_moved_is_followed(meter_cluster: MeterCluster) -> None:
     async def story(calls: Counters, stream: UsageStream) -> None:
         ours = accounts_by_node(meter_cluster)
         assert await call(calls, ours[1]) == "OK"
-        slot = meter.slot_of(counters.keys_of(ours[0]).deadlines)
+        slot = meter.slot_of(keys_of(ours[0]).deadlines)
         _move(meter_cluster, slot, 0, 1)
         try:
             assert await call(calls, ours[0]) == "OK"

@@ -18,6 +18,7 @@ from billing.period import BillingPeriod
 from gateway import counters, ledger_writer
 from gateway.leases import allowance_of
 from gateway.seeding import seed_catalog
+from gateway.usage_stream import UsageStream
 from tests.factories import Person, make_person
 
 Result = TypeVar("Result")
@@ -49,13 +50,13 @@ def period_now() -> BillingPeriod:
     return BillingPeriod.containing(timezone.now())
 
 
-def with_meter(work: Callable[[counters.Counters, counters.UsageStream], Awaitable[Result]]) -> Result:
+def with_meter(work: Callable[[counters.Counters, UsageStream], Awaitable[Result]]) -> Result:
     """Run async `work` on the meter, from outside the web processes."""
 
     async def run() -> Result:
         client = counters.connect(settings.METER_REDIS_URL, timeout=_METER_SECONDS)
         try:
-            return await work(counters.Counters(client), counters.UsageStream(client))
+            return await work(counters.Counters(client), UsageStream(client))
         finally:
             await client.aclose()
 

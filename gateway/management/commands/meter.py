@@ -13,8 +13,10 @@ from accounts.models import Account
 from billing.entitlements import budget_limits, entitlements_of
 from billing.models import Budget
 from gateway import counters
-from gateway.counters import MeterUnavailable, ShardState
+from gateway.counters import MeterUnavailable
 from gateway.leases import allowance_of
+from gateway.shards import Shards, ShardState
+from gateway.usage_stream import UsageStream
 
 
 class Command(BaseCommand):
@@ -45,11 +47,10 @@ class Command(BaseCommand):
 async def look() -> dict[str, Any]:
     """Return how the meter is. MeterUnavailable if a shard does not answer."""
     client = counters.connect(settings.METER_REDIS_URL, timeout=5.0)
-    meter = counters.Counters(client)
     try:
-        waiting = await counters.UsageStream(client).backlog()
-        holds = await meter.open_holds()
-        states = await meter.states()
+        waiting = await UsageStream(client).backlog()
+        holds = await counters.Counters(client).open_holds()
+        states = await Shards(client).states()
     finally:
         await client.aclose()
     sound = sum(isinstance(state, ShardState) and state.is_sound for state in states)

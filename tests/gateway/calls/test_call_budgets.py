@@ -13,7 +13,7 @@ from billing.budget_window import Window
 from billing.budgets import end_budget, set_budget
 from billing.models import Budget, EntitlementOverride
 from billing.seeding import subscribe
-from gateway.counters import keys_of
+from gateway.meter_keys import keys_of
 from tests.factories import CHAT_MODEL, EMBEDDING_MODEL, Person
 from tests.live import FakeUpstream, Web, chat_body, eventually, record_usage
 

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from billing.period import BillingPeriod
-from gateway.counters import keys_of
+from gateway.meter_keys import keys_of
 from tests.factories import Person
 from tests.live import FakeUpstream, Web, chat_body, eventually, used
 

@@ -6,8 +6,8 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from billing.models import UsageEvent
-from gateway.counters import keys_of
 from gateway.ledger_writer import sweep_holds
+from gateway.meter_keys import keys_of
 from tests.factories import Person
 from tests.gateway.quotes.talk import code, counted, one, quote, redeem, taken
 from tests.live import FakeUpstream, Web, eventually, record_usage, with_meter

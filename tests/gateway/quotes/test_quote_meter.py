@@ -9,10 +9,12 @@ from django.utils import timezone
 from accounts.ids import uuid7
 from billing.period import BillingPeriod
 from gateway import counters
-from gateway.counters import Admitted, Counters, Denied, Limits, Offer, Settlement, Spend, keys_of, shard_of
+from gateway.counters import Admitted, Counters, Denied, Limits, Offer, Settlement, Spend
 from gateway.limits import Counter
+from gateway.meter_keys import keys_of, shard_of
 from gateway.quote_holds import QuoteHolds
 from gateway.quote_terms import Quote, Terms
+from gateway.shards import Shards
 
 PERIOD = BillingPeriod.containing(timezone.now())
 NONE = Limits(-1, -1, -1, -1, -1)
@@ -125,7 +127,7 @@ def test_it_outlives_neither_the_period_nor_a_window(meter_url: str) -> None:
 def test_a_counter_that_is_built_anew_knows_the_quotes(meter_url: str) -> None:
     async def story(alice: Account) -> None:
         await alice.take()
-        await alice.meter.forget_counters(shard_of(alice.id))
+        await Shards(alice.meter.client).forget_counters(shard_of(alice.id))
         assert await alice.meter.seed(alice.id, PERIOD, 0, 0)
         assert (await alice.held())[:2] == (1, 100)
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from billing.budget_window import Window
 from billing.budgets import set_budget
 from billing.models import UsageEvent
-from gateway.counters import keys_of
+from gateway.meter_keys import keys_of
 from tests.factories import EMBEDDING_MODEL, Person
 from tests.gateway.quotes.talk import PATH, code, counted, one, quote, taken
 from tests.live import FakeUpstream, Web, record_usage

@@ -11,6 +11,7 @@ import uvloop
 
 from gateway import counters
 from gateway.counters import Limits
+from gateway.meter_keys import keys_of
 from gateway.quote_holds import QuoteHolds
 from tests.torture.meters import Meter
 from tests.torture.model.oracle import Bounds
@@ -95,7 +96,7 @@ class Bench:
 
     def look(self, account: str, periods: list[str], budgets: list[str]) -> "Seen":
         """Everything that the meter has of an account, and its clock."""
-        keys = counters.keys_of(account)
+        keys = keys_of(account)
         with self.outside(account).pipeline(transaction=False) as pipe:
             for period in periods:
                 pipe.hgetall(keys.quota(period))
@@ -119,7 +120,7 @@ class Bench:
 
     def pass_time(self, account: str, ms: int, marks: Iterable[str] = ()) -> None:
         """Let time pass for an account, and for its idempotency keys of these names."""
-        keys = counters.keys_of(account)
+        keys = keys_of(account)
         names = (keys.minute, keys.tokens, keys.open, keys.deadlines, keys.quotes, *map(keys.mark, marks))
         self.outside(account).eval(PASS_TIME, len(names), *names, ms, keys.tag)
 
@@ -143,7 +144,7 @@ class Bench:
 
 def tag_of(account: str) -> str:
     """The hash tag of an account's keys."""
-    return counters.keys_of(account).tag
+    return keys_of(account).tag
 
 
 def kinds_of(entries: list[Any]) -> list[tuple[str, str]]:

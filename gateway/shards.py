@@ -1,0 +1,95 @@
+"""The meter's shards as the watch sees them: which server serves each, and whether its counters are sound."""
+
+import asyncio
+from dataclasses import dataclass
+
+import redis.asyncio as aioredis
+from redis.exceptions import RedisError
+
+from gateway.cluster import MeterCluster
+from gateway.meter_keys import SHARDS, shard_tag
+from gateway.scripting import Scripts
+
+_PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ShardState:
+    """Which server answers for a shard, and for which server's run its counters were declared sound."""
+
+    run_id: str
+    epoch: str
+
+    @property
+    def is_sound(self) -> bool:
+        """The counters are those of this run of this server."""
+        return self.epoch.startswith(f"{self.run_id}:")
+
+
+class Shards:
+    """All shards of one meter."""
+
+    def __init__(self, client: "aioredis.Redis") -> None:
+        self.client = client
+        self._scripts = Scripts(client)
+
+    async def states(self) -> list[ShardState | RedisError]:
+        """Look at every shard: who serves it, and its epoch; or what went wrong. Only looks."""
+        if not is_a_cluster(self.client):
+            return await self._states_of_one_server()
+        looks = [self._state(shard) for shard in range(SHARDS)]
+        found = await asyncio.gather(*looks, return_exceptions=True)
+        return [_only_redis(state) for state in found]
+
+    async def _states_of_one_server(self) -> list[ShardState | RedisError]:
+        """The same in one round trip: a look of 16 would hold up the calls of this process for milliseconds."""
+        try:
+            async with self.client.pipeline(transaction=False) as pipe:
+                pipe.info("server")
+                for shard in range(SHARDS):
+                    pipe.get(f"{shard_tag(shard)}epoch")
+                info, *epochs = await pipe.execute()
+        except RedisError as failure:
+            return [failure] * SHARDS
+        return [ShardState(info["run_id"], (epoch or b"").decode()) for epoch in epochs]
+
+    async def _state(self, shard: int) -> ShardState:
+        name = f"{shard_tag(shard)}epoch"
+        client = await node_of(self.client, name)
+        async with client.pipeline(transaction=False) as pipe:
+            pipe.info("server")
+            pipe.get(name)
+            info, epoch = await pipe.execute()
+        return ShardState(info["run_id"], (epoch or b"").decode())
+
+    async def declare_sound(self, shard: int, seen: str, epoch: str) -> bool:
+        """Give a shard a new epoch. False if somebody did so since `seen` was there."""
+        return bool(await self._scripts.run("epoch", (f"{shard_tag(shard)}epoch",), (seen, epoch)))
+
+    async def forget_counters(self, shard: int) -> None:
+        """Have every counter of a shard built anew from the ledger before it admits another call."""
+        for kind in ("quota", "budget"):
+            pattern = f"{shard_tag(shard)}{kind}:*"
+            client = await node_of(self.client, pattern)
+            names = [name async for name in client.scan_iter(match=pattern, count=_PAGE)]
+            for start in range(0, len(names), _PAGE):
+                async with client.pipeline(transaction=False) as pipe:
+                    for name in names[start : start + _PAGE]:
+                        pipe.hdel(name, "seeded")
+                    await pipe.execute()
+
+
+def is_a_cluster(client: "aioredis.Redis | MeterCluster") -> bool:
+    """Tell whether shards may be on several servers."""
+    return isinstance(client, MeterCluster)
+
+
+async def node_of(client: "aioredis.Redis | MeterCluster", key: str) -> "aioredis.Redis":
+    """Return the client of the server that has a key."""
+    return await client.client_for(key) if isinstance(client, MeterCluster) else client
+
+
+def _only_redis(state: "ShardState | BaseException") -> "ShardState | RedisError":
+    if isinstance(state, ShardState | RedisError):
+        return state
+    raise state

@@ -70,8 +70,8 @@ class Quotes(CallContract):
         description="Prices a call without making it, and sets the most that it may cost aside: against the credit, "
         "the budgets, the calls of the period and the calls at once, as the call would. The call that sends "
         "`X-Turnpike-Quote: <id>` with the same key, path and body takes that over and is charged by these prices, "
-        "never more than `max_cost`. Each quote is good for one call. One that expires, or that you give back, costs "
-        "nothing.",
+        "never more than `max_cost`. Each quote is good for one call, or for three that "
+        "fail. One that expires, or that you give back, costs nothing.",
         request=QuoteRequestSerializer,
         responses={
             201: QuoteSerializer, **{status: REFUSALS[status] for status in (400, 401, 402, 403, 404, 413, 429, 503)},

@@ -188,7 +188,7 @@ def quote_not_found() -> Refusal:
 
 
 def quote_redeemed(request_id: str) -> Refusal:
-    """A call has redeemed the quote already, however that call ended."""
+    """A call has redeemed the quote already: it runs, was charged, or was the last of those that may fail."""
     message = "A call has redeemed this quote already, and each is good for one. Take a new one."
     return Refusal(
         409, "quote_redeemed", message, "X-Turnpike-Quote", details={"original_request_id": request_id}

@@ -2,17 +2,19 @@
 
 open       its hold counts in the period, the budgets and the calls at once, as a call's does
 redeemed   its hold is the call's (`lua/redeem.lua`)           remembered for 24 h, with the call's id
+open       again, where that call failed (`lua/reopen.lua`)
 expired    the sweep has ended it (`lua/sweep.lua`), no record  remembered for 24 h
 -          given back (`lua/release.lua`), or never there
 """
 
 from typing import Any
 
-from gateway.counters import Counters
+from gateway.counters import Counters, Settlement
 from gateway.meter_keys import keys_of
 from gateway.quote_terms import Quote, read_terms
 from gateway.scripting import Scripts
 
+MOST_CALLS = 3  # of one quote: so many fail before it is used up. They pass the requests a minute but once
 _FIELDS = ("terms", "state", "period", "nano", "tokens", "until", "rid", "budgets")
 
 
@@ -46,6 +48,15 @@ class QuoteHolds:
         args = (quote_id, request_id, self._counters.hold_ms, report)
         word, *rest = (part.decode() for part in await self._scripts.run("redeem", names, args))
         return word, rest[0] if rest else ""
+
+    async def settle_failed(self, settlement: Settlement, quote_id: str) -> str:
+        """Settle a call that failed and was not charged, and make its hold the quote's again; or settle it alone, where
+        the quote's time or tries are over. Returns what `Counters.settle` returns. Repeatable."""
+        keys, rid = keys_of(settlement.account_id), settlement.request_id
+        names = (keys.hold(quote_id), keys.hold(rid), keys.open, keys.deadlines, keys.quotes, keys.stream)
+        args = (quote_id, rid, settlement.report, MOST_CALLS)
+        word: str = (await self._scripts.run("reopen", names, args)).decode()
+        return await self._counters.settle(settlement) if word == "NO" else word
 
     async def release(self, account_id: str, quote: Quote) -> bool:
         """Give a quote's hold back. False if it is not open any more. Repeatable."""

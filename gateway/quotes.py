@@ -4,7 +4,7 @@
             if we die here: it expires, and frees everything
 2 redeem    the call is read with the frozen prices, and takes the hold over, in one step
             if we die here: as in step 2 of any call; the quote is used up
-3 settle    as any call, at the frozen prices, never above the hold
+3 settle    as any call, at the frozen prices, never above the hold; one that failed leaves the quote open again
 
 A call redeems a quote whole or not at all: it has the same key, path and body (spaces and the order of fields apart).
 Without the meter there are no quotes, on any plan: no lease stands in for a promise.

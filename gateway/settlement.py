@@ -21,6 +21,7 @@ from gateway.admission import Hold
 from gateway.counters import Counters, MeterUnavailable, Settlement, is_away
 from gateway.meter_watch import MeterWatch
 from gateway.metering import Usage
+from gateway.quote_holds import QuoteHolds
 from gateway.routing import Candidate
 from gateway.spool import Spool
 
@@ -71,23 +72,34 @@ class Settler:
         self._counters = counters
         self._spool = spool
         self._watch = watch
+        self._quotes = QuoteHolds(counters)
         self.lately: deque[Settlement] = deque(maxlen=REMEMBERED)
 
     async def settle(self, hold: Hold, outcome: Outcome) -> Receipt:
         """Account for a call that ended, durably, and return what it cost. Never raises for a meter that is away."""
         quantities = billable(outcome.usage.quantities, outcome.served.pin.rates)
         price = _price(hold, outcome, quantities)
-        await self.enter(_settlement(hold, outcome, quantities, price))
+        quote = None if outcome.charged else hold.order.quote
+        await self.enter(
+            _settlement(hold, outcome, quantities, price), quote.quote_id if quote is not None else ""
+        )
         return Receipt(price.nano, hold.caller.entitlements.currency, outcome.served.pin.version_id)
 
-    async def enter(self, settlement: Settlement) -> None:
-        """Put a settlement into the meter, or else into the spool, synced to disk before this returns."""
+    async def enter(self, settlement: Settlement, quote_id: str = "") -> None:
+        """Put a settlement into the meter, or else into the spool, synced to disk before this returns.
+
+        The quote of a call that failed is open again, then; but not where the settlement had to wait in the spool.
+        """
         self.lately.append(settlement)
         if not self._watch.is_ready(settlement.account_id):
             self._spool.write(settlement)
             return
         try:
-            answer = await self._counters.settle(settlement)
+            answer = await (
+                self._quotes.settle_failed(settlement, quote_id)
+                if quote_id
+                else self._counters.settle(settlement)
+            )
         except MeterUnavailable as failure:
             _log.warning("meter away at settlement", error=str(failure), request_id=settlement.request_id)
             if is_away(failure):

@@ -53,7 +53,7 @@ OUTCOMES = (
     *("admitted", "refused_calls", "refused_spend", "refused_budget", "refused_requests", "refused_tokens"),
     *("refused_concurrency", "swept", "abandoned", "restarted"),
     *("quoted", "refused_quotes", "redeemed", "redeemed_again", "redeem_used", "redeem_late", "redeem_gone"),
-    *("released", "released_nothing", "quote_expired"),
+    *("released", "released_nothing", "quote_expired", "reopened", "used_up"),
     *("claim_new", "claim_busy", "claim_done", "claim_other", "claim_freed", "mark_answered", "mark_free"),
     *("rate_admitted", "rate_refused", "rate_gave_back"),
 )

@@ -12,7 +12,7 @@ from gateway import counters
 from gateway.counters import Admitted, Counters, Denied, Limits, Offer, Settlement, Spend
 from gateway.limits import Counter
 from gateway.meter_keys import keys_of, shard_of
-from gateway.quote_holds import QuoteHolds
+from gateway.quote_holds import MOST_CALLS, QuoteHolds
 from gateway.quote_terms import Quote, Terms
 from gateway.shards import Shards
 
@@ -91,6 +91,67 @@ def test_a_hold_changes_hands_and_no_counter_moves(meter_url: str) -> None:
         assert await alice.held() == (0, 0, 0)
         assert (await alice.meter.usage_of(alice.id, PERIOD.key))["nano"] == 40
         assert await alice.meter.open_holds() == 0
+
+    on(meter_url, story)
+
+
+def test_a_call_that_failed_hands_the_hold_back_and_no_counter_moves(meter_url: str) -> None:
+    async def story(alice: Account) -> None:
+        quote_id, _ = await alice.take()
+        for number in range(1, MOST_CALLS + 1):
+            rid = str(uuid7())
+            assert await alice.quotes.redeem(alice.id, quote_id, rid, b"{}") == ("OK", "")
+            failed = Settlement(rid, alice.id, PERIOD.key, 0, 0, 0, "{}")
+            words = [await alice.quotes.settle_failed(failed, quote_id) for _ in range(2)]
+            assert words == ["OK", "DUP"]
+            is_open = number < MOST_CALLS
+            assert (await alice.find(quote_id)).state == ("open" if is_open else "redeemed")
+            assert await alice.held() == ((1, 100, 100) if is_open else (0, 0, 0))
+            keys = keys_of(alice.id)
+            assert await alice.meter.client.xlen(keys.stream) == number
+            places = (keys.quotes, keys.open, keys.deadlines)
+            assert [await alice.meter.client.zcard(name) for name in places] == [int(is_open)] * 3
+            assert (await alice.meter.client.ttl(keys.hold(quote_id)) == -1) == is_open
+
+    on(meter_url, story)
+
+
+def test_a_budget_that_joined_the_call_goes_back_with_the_quote(meter_url: str) -> None:
+    async def story(alice: Account) -> None:
+        (quote_id, _), rid = await alice.take(), str(uuid7())
+        report = b'{"rid": "%s", "account": "%s", "period": "%s"}' % (
+            rid.encode(), alice.id.encode(), PERIOD.key.encode(),
+        )  # fmt: skip
+        await alice.quotes.redeem(alice.id, quote_id, rid, report)
+        late = f"{alice.id}:late"
+        assert await alice.meter.start(alice.id, Counter(late, "", 0, 2**46), 0, 0, "0-0") == "SEEDED"
+        await alice.quotes.settle_failed(Settlement(rid, alice.id, PERIOD.key, 0, 0, 0, "{}"), quote_id)
+        quote = await alice.find(quote_id)
+        assert quote.budgets == (alice.budget, late)
+        assert await alice.quotes.release(alice.id, quote)
+        held = [
+            await alice.meter.client.hget(keys_of(alice.id).budget(name), "held_nano")
+            for name in quote.budgets
+        ]
+        assert held == [b"0", b"0"]
+
+    on(meter_url, story)
+
+
+def test_a_quote_whose_time_or_call_is_over_is_not_opened_again(meter_url: str) -> None:
+    async def story(alice: Account) -> None:
+        soon, _ = await alice.take(lasts_ms=200)
+        swept, _ = await alice.take()
+        first, second = str(uuid7()), str(uuid7())
+        await alice.quotes.redeem(alice.id, soon, first, b"{}")
+        await QuoteHolds(Counters(alice.meter.client, hold_ms=1)).redeem(alice.id, swept, second, b"{}")
+        await asyncio.sleep(0.25)
+        assert await alice.meter.sweep(shard_of(alice.id)) == [second]
+        for quote_id, rid, word in ((soon, first, "OK"), (swept, second, "LATE")):
+            settlement = Settlement(rid, alice.id, PERIOD.key, 0, 0, 0, "{}")
+            assert await alice.quotes.settle_failed(settlement, quote_id) == word
+            assert (await alice.find(quote_id)).state == "redeemed"
+        assert await alice.held() == (0, 0, 0)
 
     on(meter_url, story)
 

@@ -11,6 +11,7 @@ import pytest
 from billing.models import PriceVersion, UnitPrice, UsageEvent
 from gateway.dialects import CHAT
 from gateway.models import CatalogModel, Dialect, Serving, Upstream
+from gateway.quote_holds import MOST_CALLS
 from tests.factories import Person
 from tests.gateway.quotes.talk import code, counted, one, redeem, taken
 from tests.live import FakeUpstream, Web, chat_body, eventually, record_usage
@@ -79,12 +80,48 @@ def test_spaces_and_the_order_of_fields_do_not_matter(web: Web, person: People) 
     assert "x-turnpike-limited-by" not in answer.headers
 
 
-def test_a_call_that_fails_costs_nothing_and_uses_the_quote_up(web: Web, person: People) -> None:
+def test_a_call_that_fails_costs_nothing_and_leaves_the_quote_open(web: Web, person: People) -> None:
     alice = person("Alice", "pro")
     said = taken(web, alice, "status 500")
-    assert redeem(web, alice, said["id"], "status 500").status_code == 502
+    failed = redeem(web, alice, said["id"], "status 500")
+    assert failed.status_code == 502
+    after = one(web, alice, said["id"]).json()
+    assert (after["status"], after["request_id"], after["expires_at"]) == ("open", None, said["expires_at"])
+    assert counted(alice) == (0, 0, 1, said["max_cost_nano"])
+    event = event_of(alice)
+    assert (str(event.request_id), event.status, event.nano_cost) == (failed.headers["x-request-id"], 502, 0)
+    assert one(web, alice, said["id"], "DELETE").json()["status"] == "given_back"
     assert counted(alice) == (0, 0, 0, 0)
-    assert code(redeem(web, alice, said["id"], "status 500")) == (409, "quote_redeemed")
+
+
+def test_the_third_call_that_fails_uses_the_quote_up(web: Web, person: People) -> None:
+    """A quote passes the requests a minute once, so it is no way around them."""
+    mallory = person("Mallory", "pro")
+    said = taken(web, mallory, "status 500")
+    failed = [redeem(web, mallory, said["id"], "status 500") for _ in range(MOST_CALLS)]
+    assert [answer.status_code for answer in failed] == [502] * MOST_CALLS
+    assert counted(mallory) == (0, 0, 0, 0)
+    again = redeem(web, mallory, said["id"], "status 500")
+    assert code(again) == (409, "quote_redeemed")
+    assert again.json()["error"]["original_request_id"] == failed[-1].headers["x-request-id"]
+
+
+def test_a_stream_that_breaks_leaves_the_quote_open(web: Web, person: People) -> None:
+    alice = person("Alice", "pro")
+    said = taken(web, alice, "drop 3", stream=True)
+    answer = redeem(web, alice, said["id"], "drop 3", stream=True)
+    assert b"upstream_error" in answer.content
+    assert one(web, alice, said["id"]).json()["status"] == "open"
+    assert one(web, alice, said["id"], "DELETE").status_code == 200
+
+
+def test_with_an_idempotency_key_a_call_that_failed_is_tried_again(web: Web, person: People) -> None:
+    alice, key = person("Alice", "pro"), {"Idempotency-Key": uuid.uuid4().hex}
+    said = taken(web, alice, "status 500")
+    answers = [redeem(web, alice, said["id"], "status 500", headers=key) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [502, 502]
+    assert len({answer.headers["x-request-id"] for answer in answers}) == 2
+    assert one(web, alice, said["id"], "DELETE").status_code == 200
 
 
 def test_of_thirty_at_once_one_redeems_it(web: Web, upstream: FakeUpstream, person: People) -> None:

@@ -27,8 +27,7 @@ local ms = tonumber(ARGV[1])
 for _, rid in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do redis.call('ZINCRBY', KEYS[1], -ms * 1000, rid) end
 local tat = redis.call('GET', KEYS[2])
 if tat then redis.call('SET', KEYS[2], string.format('%.0f', tonumber(tat) - ms * 1000), 'KEEPTTL') end
-for _, rid in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
-  local hold = ARGV[2] .. 'hold:' .. rid
+for _, hold in ipairs(redis.call('KEYS', ARGV[2] .. 'hold:*')) do -- also of quotes that may be opened again
   if redis.call('HEXISTS', hold, 'at_us') == 1 then redis.call('HINCRBY', hold, 'at_us', -ms * 1000) end
   if redis.call('HEXISTS', hold, 'until') == 1 then redis.call('HINCRBY', hold, 'until', -ms) end
 end

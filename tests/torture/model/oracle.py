@@ -45,6 +45,7 @@ class Hold:
     state: str = "open"  # open | done | void; of a quote: open | redeemed | expired | gone
     budgets: set[str] = field(default_factory=set)  # whose counters it is held in
     is_quote: bool = False
+    failures: int = 0  # of a quote: the calls that gave its hold back
 
     def is_due(self, now: Between) -> bool | None:
         """Whether its deadline has passed; None where that cannot be told."""

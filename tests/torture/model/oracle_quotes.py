@@ -1,6 +1,7 @@
 """What the scripts must do with quotes: the rest of quota_model's oracle. A quote is a hold that no call has yet."""
 
 from gateway.counters import MOST_QUOTES
+from gateway.quote_holds import MOST_CALLS
 from tests.torture.model.oracle import Between, CallOracle, Hold
 
 
@@ -46,6 +47,21 @@ class Oracle(CallOracle):
             budgets=quote.budgets,
         )  # fmt: skip
         quote.state = "redeemed"
+
+    def reopens(self, quote_id: str, rid: str, now: Between) -> bool | None:
+        """Whether a call that failed leaves its quote open; None where that cannot be told."""
+        quote = self.holds[quote_id]
+        if self.holds[rid].state != "open" or quote.failures + 1 >= MOST_CALLS:
+            return False
+        due = quote.is_due(now)
+        return None if due is None else not due
+
+    def reopened(self, quote_id: str, rid: str) -> None:
+        """A call failed and gave the hold back: it has its entry, and no counter moved."""
+        quote, call = self.holds[quote_id], self.holds[rid]
+        quote.state, quote.budgets, quote.failures = "open", call.budgets, quote.failures + 1
+        call.state = "done"
+        self.entries.append(("final", rid))
 
     def released(self, quote_id: str, now: Between) -> bool:
         """A quote is given back; returns what the script must answer."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from gateway.counters import MOST_QUOTES, Admitted, Denied, Offer, Spend
+from gateway.counters import MOST_QUOTES, Admitted, Denied, Offer, Settlement, Spend
 from gateway.quote_terms import Quote, Terms
 from tests.torture.model.bench import limits_of
 from tests.torture.model.life import Life, rule
@@ -61,6 +61,18 @@ class Quoting(Life):
             self._fired("redeemed_again")
             assert self._ask_redeem(quote_id, rid) == ("OK", "")
             self._redeem(quote_id)
+
+    @rule(pick=st.integers(0, 99), late=st.sampled_from([0, 0, 2, 31]), times=st.integers(1, 3))
+    def fail(self, pick: int, late: int, times: int) -> None:
+        """A call that redeemed a quote fails, perhaps late, and another after it; each end is sent twice."""
+        quote_id = self._pick(self._open_quotes(), pick)
+        for _ in range(times):
+            rid = self._redeem(quote_id)
+            if rid not in self.oracle.holds:
+                return
+            if late:
+                self._pass(late)
+            self._fail(quote_id, rid)
 
     @rule(pick=st.integers(0, 99), late=st.sampled_from([0, 0, 11]), is_named=st.booleans())
     def release(self, pick: int, late: int, is_named: bool) -> None:
@@ -154,6 +166,22 @@ class Quoting(Life):
         if word == "OK":
             self.oracle.redeemed(quote_id, rid, now)
         return rid
+
+    def _fail(self, quote_id: str, rid: str) -> None:
+        """The call fails: either its quote is open again, or it is settled as any."""
+        period = self.oracle.holds[rid].period
+        report, budgets = self._report(rid, period, nano=0, status=502), tuple(self.oracle.budgets)
+        failed = Settlement(rid, self.account, period, 0, 0, 0, report, budgets)
+        answers = [self._do(self.bench.quotes.settle_failed(failed, quote_id)) for _ in range(2)]
+        now = self._look()
+        is_open, right = quote_id.encode() in self.seen.quotes, self.oracle.reopens(quote_id, rid, now)
+        assert right in (None, is_open), (quote_id, rid, is_open)
+        self._fired("reopened" if is_open else "used_up")
+        if is_open:
+            self.oracle.reopened(quote_id, rid)
+            assert answers == ["OK", "DUP"]
+        else:
+            assert answers == [self.oracle.settled(rid, period, 0, 0, 0, now), "DUP"]
 
     def _ask_redeem(self, quote_id: str, rid: str) -> tuple[str, str]:
         report = self._report(rid, self.oracle.holds[quote_id].period).encode()

@@ -88,6 +88,12 @@ MUTANTS = (
         edits={"gateway/lua/redeem.lua": (" or tonumber(quote[4]) <= now", "")},
     ),
     Mutant(
+        "failure-after-its-end",
+        "a call that fails after its quote's end opens the quote again",
+        MODEL,
+        edits={"gateway/lua/reopen.lua": ("tonumber(quote[3]) <= now or ", "")},
+    ),
+    Mutant(
         "no-takeover",
         "a lost call whose key another has got is charged beside it, should it settle late",
         MODEL,

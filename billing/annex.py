@@ -26,6 +26,7 @@ COLUMNS = (
     "nano_cost",
     "latency_ms",
     "first_byte_ms",
+    "quote_id",
 )
 
 
@@ -67,6 +68,7 @@ def _row(event: UsageEvent) -> list[Any]:
         event.nano_cost,
         event.latency_ms,
         "" if event.first_byte_ms is None else event.first_byte_ms,
+        event.quote_id or "",
     ]
 
 

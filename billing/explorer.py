@@ -167,10 +167,19 @@ class Call:
 def latest_calls(account: Account, count: int) -> list[Call]:
     """Return the newest calls of `account`, newest first."""
     # In the order of an index and no finer: with a sort in its plan, the database may read every call there ever was.
-    events = UsageEvent.objects.filter(account=account).order_by("-occurred_at")[:count]
+    return _newest_first(UsageEvent.objects.filter(account=account), count)
+
+
+def quoted_calls(account: Account, count: int) -> list[Call]:
+    """Return the newest calls of `account` that redeemed a quote, newest first."""
+    return _newest_first(UsageEvent.objects.filter(account=account, quote_id__isnull=False), count)
+
+
+def _newest_first(events: QuerySet[UsageEvent], count: int) -> list[Call]:
+    newest = events.order_by("-occurred_at")[:count]
     return [
         Call(event, _counted(event, "input_token", "cached_input_token"), _counted(event, "output_token"))
-        for event in sorted(events, key=lambda event: (event.occurred_at, event.seq), reverse=True)
+        for event in sorted(newest, key=lambda event: (event.occurred_at, event.seq), reverse=True)
     ]
 
 

@@ -151,15 +151,15 @@ def _as_text(raw: bytes) -> str:
 _INSERT = """
 WITH new AS (
     INSERT INTO billing_usageevent (request_id, seq, kind, occurred_at, period, account_id, api_key_id, endpoint,
-        task, model, upstream, status, error_code, stream, estimated, degraded, price_version_id, currency, units,
-        nano_cost, upstream_nano_cost, latency_ms, first_byte_ms, recorded_at)
+        task, model, upstream, status, error_code, stream, estimated, degraded, quote_id, price_version_id, currency,
+        units, nano_cost, upstream_nano_cost, latency_ms, first_byte_ms, recorded_at)
     SELECT rid, seq, kind, occurred_at, period, account, key, endpoint, task, model, upstream, status, error,
-        stream, estimated, degraded, price_version, currency, units, nano, upstream_nano, latency_ms, first_byte_ms,
-        now()
+        stream, estimated, degraded, quote, price_version, currency, units, nano, upstream_nano, latency_ms,
+        first_byte_ms, now()
     FROM json_to_recordset(%s) AS report (rid uuid, seq smallint, kind text, occurred_at timestamptz, period text,
         account uuid, key uuid, endpoint text, task text, model text, upstream text, status smallint, error text,
-        stream boolean, estimated boolean, degraded boolean, price_version bigint, currency text, units jsonb,
-        nano bigint, upstream_nano bigint, latency_ms integer, first_byte_ms integer)
+        stream boolean, estimated boolean, degraded boolean, quote uuid, price_version bigint, currency text,
+        units jsonb, nano bigint, upstream_nano bigint, latency_ms integer, first_byte_ms integer)
     ORDER BY rid, seq
     ON CONFLICT (request_id, seq, occurred_at) DO NOTHING
     RETURNING account_id, api_key_id, occurred_at

@@ -57,6 +57,7 @@ class UsageReport:
     stream: bool = False
     estimated: bool = False
     degraded: bool = False  # the meter was away when the call was let through
+    quote: str | None = None  # id of the quote that the call redeemed
     price_version: int | None = None
     units: dict[str, list[int]] = field(default_factory=dict)
     nano: int = 0
@@ -124,6 +125,8 @@ def _check(facts: dict[str, Any]) -> None:
         raise ValueError(f"{facts['rid']!r} is not the id of a call in the years 2020 to 2099.")
     if not _UUID.fullmatch(facts["account"]) or not (facts["key"] is None or _UUID.fullmatch(facts["key"])):
         raise ValueError("account and key are UUIDs in lower case with hyphens; key may be null.")
+    if facts["quote"] is not None and not _CALL_ID.fullmatch(facts["quote"]):
+        raise ValueError(f"{facts['quote']!r} is not the id of a quote.")
     _check_period(facts["period"])
     minor_digits(facts["currency"])
     if facts["kind"] not in KINDS:

@@ -174,22 +174,23 @@ def new_request_id() -> str:
 
 def abandoned(request_id: str, caller: Caller, order: Order, period: str) -> bytes:
     """Return the report that the sweep emits should this process die: the call happened, at no charge."""
-    return orjson.dumps(
-        {
-            "rid": request_id,
-            "account": caller.account_id,
-            "period": period,
-            "key": caller.key_id,
-            "endpoint": order.endpoint.path,
-            "task": order.task,
-            "model": order.listed.model_id,
-            "upstream": order.candidates[0].way.name,
-            "status": 500,
-            "error": "abandoned",
-            "currency": caller.entitlements.currency,
-            "stream": order.stream,
-        }
-    )
+    report = {
+        "rid": request_id,
+        "account": caller.account_id,
+        "period": period,
+        "key": caller.key_id,
+        "endpoint": order.endpoint.path,
+        "task": order.task,
+        "model": order.listed.model_id,
+        "upstream": order.candidates[0].way.name,
+        "status": 500,
+        "error": "abandoned",
+        "currency": caller.entitlements.currency,
+        "stream": order.stream,
+    }
+    if order.quote is not None:
+        report["quote"] = order.quote.quote_id
+    return orjson.dumps(report)
 
 
 def _refusal(denied: Denied, period: BillingPeriod, counted: Sequence[Counted]) -> Refusal:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from gateway import catalog_pages, limits_page, pages
+from gateway import catalog_pages, limits_page, pages, quotes_page
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -11,6 +11,7 @@ urlpatterns = [
     path("models/", catalog_pages.catalog, name="catalog"),
     path("models/<path:model_id>/", catalog_pages.model, name="catalog-model"),
     path("usage/limits/", limits_page.limits, name="limits"),
+    path("usage/quotes/", quotes_page.quotes, name="quotes"),
     path("mail/", pages.local_mail, name="local-mail"),
     path("styleguide/", pages.styleguide, name="styleguide"),
 ]

@@ -7,6 +7,7 @@ expired    the sweep has ended it (`lua/sweep.lua`), no record  remembered for 2
 -          given back (`lua/release.lua`), or never there
 """
 
+import time
 from typing import Any
 
 from gateway.counters import Counters, Settlement
@@ -39,6 +40,15 @@ class QuoteHolds:
         names = tuple(name.removeprefix(keys.budget_prefix) for name in budgets.split())
         numbers = (int(nano), int(tokens), int(until))
         return Quote(quote_id, state, read_terms(terms), period, *numbers, rid, names)
+
+    async def open_quotes(self, account_id: str) -> list[Quote]:
+        """Return the quotes of an account that no call has yet, the one that ends first in front. Only looks."""
+        now = time.time() * 1000
+        ids: Any = await self._counters.client.zrangebyscore(
+            keys_of(account_id).quotes, f"({now:.0f}", "+inf"
+        )
+        found = [await self.find(account_id, quote_id.decode()) for quote_id in ids]  # MOST_QUOTES at most
+        return [quote for quote in found if quote is not None and quote.state == "open"]
 
     async def redeem(self, account_id: str, quote_id: str, request_id: str, report: bytes) -> tuple[str, str]:
         """Make a quote's hold a call's. Returns OK, USED with the id of the call that did so, EXPIRED or NONE.

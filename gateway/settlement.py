@@ -142,6 +142,8 @@ def _settlement(hold: Hold, outcome: Outcome, quantities: Quantities, price: Cha
     }
     if hold.degraded:
         report["degraded"] = True
+    if order.quote is not None:
+        report["quote"] = order.quote.quote_id
     return Settlement(
         request_id=hold.request_id,
         account_id=caller.account_id,

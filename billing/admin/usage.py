@@ -91,7 +91,18 @@ class UsageEventAdmin(AmountColumns, LargeTableAdmin):
         ),
         (
             _("Amounts"),
-            {"fields": ("charged", "cost", "parts", "price_version", "period", "kind_of", "estimated")},
+            {
+                "fields": (
+                    "charged",
+                    "cost",
+                    "parts",
+                    "price_version",
+                    "period",
+                    "kind_of",
+                    "estimated",
+                    "quote_id",
+                )
+            },
         ),
         (_("Times"), {"fields": ("latency_ms", "first_byte_ms", "stream", "recorded_at", "seq")}),
     )

@@ -48,6 +48,8 @@ class UsageEvent(models.Model):
     estimated = models.BooleanField(_("estimated"), default=False)
     # True where the meter was away and the call lived on a lease: it may have passed a limit, within a bound.
     degraded = models.BooleanField(_("without the meter"), default=False, db_default=False)
+    # The quote that the call redeemed: nothing else is kept of it here.
+    quote_id = models.UUIDField(_("quote"), null=True, blank=True)
     price_version = models.ForeignKey(
         PriceVersion,
         on_delete=models.PROTECT,
@@ -75,6 +77,12 @@ class UsageEvent(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["account", "-occurred_at"], name="usage_by_account_and_time"),
             models.Index(fields=["account", "period"], name="usage_by_account_and_period"),
+            # Of quoted calls alone: the rest pays nothing for it.
+            models.Index(
+                fields=["account", "-occurred_at"],
+                name="usage_by_quote",
+                condition=models.Q(quote_id__isnull=False),
+            ),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["request_id", "seq", "occurred_at"], name="one_event_per_call"),

@@ -45,6 +45,7 @@ SCREENS = [
     "/billing/budgets/new/",
     "/billing/budgets/{budget}/",
     "/usage/limits/",
+    "/usage/quotes/",
     "/billing/plan/free/",
     "/billing/statements/",
     "/billing/statements/{statement}/",

@@ -37,7 +37,9 @@ def test_alices_call_takes_the_hold_over_and_is_charged_once(web: Web, person: P
     assert counted(alice) == (1, event_of(alice).nano_cost, 0, 0)
     after = one(web, alice, said["id"]).json()
     assert (after["status"], after["request_id"]) == ("redeemed", answer.headers["x-request-id"])
-    assert str(event_of(alice).request_id) == answer.headers["x-request-id"] != said["id"]
+    event = event_of(alice)
+    assert str(event.request_id) == answer.headers["x-request-id"] != said["id"]
+    assert str(event.quote_id) == said["id"]
 
 
 def test_while_the_call_runs_there_is_one_hold(web: Web, upstream: FakeUpstream, person: People) -> None:

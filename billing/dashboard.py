@@ -9,6 +9,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -20,21 +21,15 @@ Days = list[tuple[datetime, Figures]]
 
 # In place of unfold's chart options, whose tick labels are too pale and whose bars are hairlines.
 _TICKS = {"color": "#708096", "maxRotation": 0, "autoSkipPadding": 12, "maxTicksLimit": 8}
-CHART_OPTIONS = json.dumps(
-    {
-        "animation": False,
-        "maintainAspectRatio": False,
-        "elements": {"point": {"radius": 0, "hitRadius": 12}, "line": {"borderWidth": 2}},
-        "interaction": {"mode": "index", "intersect": False},
-        "plugins": {
-            "legend": {"align": "end", "labels": {"boxWidth": 12, "boxHeight": 3, "color": "#708096"}}
-        },
-        "scales": {
-            "x": {"ticks": _TICKS, "grid": {"display": False}},
-            "y": {"ticks": _TICKS, "grid": {"drawTicks": False}, "beginAtZero": True},
-        },
-    }
-)
+_OPTIONS = {
+    "animation": False,
+    "maintainAspectRatio": False,
+    "elements": {"point": {"radius": 0, "hitRadius": 12}, "line": {"borderWidth": 2}},
+    "interaction": {"mode": "index", "intersect": False},
+    "plugins": {"legend": {"align": "end", "labels": {"boxWidth": 12, "boxHeight": 3, "color": "#708096"}}},
+}
+# A step of the axis may be a tenth of a nano-unit; a browser refuses more digits than the most that are named.
+_MOST_DIGITS = 12
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -56,9 +51,12 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "currencies": currencies if len(currencies) > 1 else [],
         "cards": cards(present, before, days),
         "days": days[::-1],
-        "chart_options": CHART_OPTIONS,
+        "calls_options": options({"maximumFractionDigits": 0}, precision=0),
         "calls_chart": chart(days, [(_("Calls"), 1, lambda day: day.calls)]),
         "money_title": _("Revenue and upstream cost by day, %s") % currency,
+        "money_options": options(
+            {"style": "currency", "currency": currency, "maximumFractionDigits": _MOST_DIGITS}
+        ),
         "money_chart": chart(
             days,
             [(_("Revenue"), 1, lambda day: day.revenue), (_("Upstream cost"), 2, lambda day: day.cost)],
@@ -152,6 +150,16 @@ def _change(value: Any, before: Any, *, in_points: bool) -> Decimal | None:
     if in_points:
         return Decimal(value - before)
     return Decimal(value - before) * 100 / abs(before) if before else None
+
+
+def options(figures: dict[str, Any], **ticks: int) -> str:
+    """Chart.js's options; `figures` as Intl.NumberFormat takes them, for axis and tooltip. Never 3.0E-6."""
+    y = _TICKS | ticks | {"format": {"notation": "standard"} | figures}
+    scales = {
+        "x": {"ticks": _TICKS, "grid": {"display": False}},
+        "y": {"ticks": y, "grid": {"drawTicks": False}, "beginAtZero": True},
+    }
+    return json.dumps(_OPTIONS | {"locale": get_language() or "en", "scales": scales})
 
 
 def chart(days: Days, series: list[tuple[str, int, Callable[[Figures], int]]], unit: int = 1) -> str:

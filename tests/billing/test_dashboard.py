@@ -1,5 +1,6 @@
 """The operator's dashboard: its figures are those of SQL by hand, and it says what is stuck."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -271,6 +272,16 @@ def test_the_charts_have_a_table_for_who_cannot_see_them(traffic: None, olivia: 
     assert page.count('<th scope="row">20') == 30
     # Amounts reach the drawing as decimal text, never as binary fractions.
     assert re.search(r"data-value=\"[^\"]*&quot;Revenue&quot;, &quot;data&quot;: \[&quot;\d", page)
+
+
+def test_the_axis_of_money_has_plain_decimals_and_the_currency(traffic: None, olivia: Client) -> None:
+    """Chart.js writes 3.0E-6 of itself for a day that earned so little."""
+    board = shown(olivia)
+    axis = json.loads(board["money_options"])["scales"]["y"]["ticks"]["format"]
+    assert axis == {
+        "notation": "standard", "style": "currency", "currency": "USD", "maximumFractionDigits": 12,
+    }  # fmt: skip
+    assert json.loads(board["calls_options"])["scales"]["y"]["ticks"]["precision"] == 0
 
 
 def test_in_korean_the_dashboard_opens_too(traffic: None, olivia: Client) -> None:

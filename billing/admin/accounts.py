@@ -21,6 +21,7 @@ from accounts.admin.base import ReadOnlyTabular, ReasonDialog, action, display
 from accounts.ids import uuid7
 from accounts.models import Account
 from billing.admin import columns
+from billing.admin.dialogs import AmountField
 from billing.credits import CreditError, grant_credit
 from billing.models import CreditSource, PlanVersion, Subscription, UsagePeriod
 from billing.money import to_nano
@@ -50,14 +51,7 @@ class CreditDialog(ReasonDialog):
         initial=CreditSource.GRANTED,
         widget=UnfoldAdminSelectWidget(),
     )
-    amount = forms.DecimalField(
-        label=_("Amount"),
-        min_value=0,
-        max_digits=14,
-        decimal_places=2,
-        widget=UnfoldAdminTextInputWidget(),
-        help_text=_("In the account's currency. Prepaid: only what was paid."),
-    )
+    amount = AmountField(help_text=_("In the account's currency. Prepaid: only what was paid."))
     days = forms.IntegerField(
         label=_("Days until it expires"),
         required=False,

@@ -9,11 +9,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
-from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.admin.base import ReadOnlyAdmin, ReadOnlyTabular, ReasonDialog, action, display
 from accounts.ids import uuid7
 from billing.admin import columns
+from billing.admin.dialogs import AmountField
 from billing.credits import CreditError
 from billing.models import AutoTopUp, CreditBurn, CreditGrant, TopUp, TopUpRefund
 from billing.money import to_minor, to_nano
@@ -89,14 +89,7 @@ class CreditBurnAdmin(ReadOnlyAdmin):
 class RefundDialog(ReasonDialog):
     """Asks for how much goes back."""
 
-    amount = forms.DecimalField(
-        label=_("Amount"),
-        min_value=0,
-        max_digits=14,
-        decimal_places=2,
-        widget=UnfoldAdminTextInputWidget(),
-        help_text=_("At most what is left of its credit."),
-    )
+    amount = AmountField(help_text=_("At most what is left of its credit."))
     field_order = ("_form_submitted", "amount", "reason")
 
 

@@ -11,9 +11,10 @@ from accounts.ids import uuid7
 from accounts.models import Account
 from billing.models.invoices import Statement, StatementLine
 from billing.models.prices import PriceVersion
+from billing.models.provider_side import ToldToProvider
 
 
-class CreditNote(models.Model):
+class CreditNote(ToldToProvider):
     """Says that a part of an issued statement is not owed. What it says is fixed: a trigger holds it.
 
     `total_minor` is what its lines add up to, and what becomes of it:
@@ -35,20 +36,13 @@ class CreditNote(models.Model):
     # In order, without gaps: "CN-2026-000001". Given when written; a note is issued at once.
     number = models.CharField(_("number"), max_length=24, unique=True)
     reason = models.CharField(_("reason"), max_length=12, choices=Reason)
-    note = models.CharField(_("note"), max_length=200, blank=True)
     currency = models.CharField(_("currency"), max_length=3)
     total_minor = models.BigIntegerField(_("total"))
     due_minor = models.BigIntegerField(_("comes off what is owed"), default=0)
     refund_minor = models.BigIntegerField(_("refunded"), default=0)
     out_of_band_minor = models.BigIntegerField(_("paid back by other means"), default=0)
     balance_minor = models.BigIntegerField(_("comes off the next statement"), default=0)
-    reference = models.CharField(_("reference"), max_length=200, unique=True)
-    issued_by = models.CharField(_("issued by"), max_length=254, blank=True)
     created_at = models.DateTimeField(_("issued"), default=timezone.now, editable=False)
-    # The provider's side, written after it answered: the only fields that change.
-    sent_at = models.DateTimeField(_("sent to the provider"), null=True, blank=True)
-    provider_reference = models.CharField(_("provider's reference"), max_length=120, blank=True)
-    provider_error = models.CharField(_("provider's error"), max_length=300, blank=True)
 
     class Meta:
         verbose_name = _("credit note")

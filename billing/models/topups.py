@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import uuid7
 from accounts.models import Account
+from billing.models.provider_side import ToldToProvider
 
 
 class AutoTopUp(models.Model):
@@ -88,21 +89,13 @@ class TopUp(models.Model):
         return f"top-up:{self.pk}"
 
 
-class TopUpRefund(models.Model):
+class TopUpRefund(ToldToProvider):
     """Money of a top-up that goes back. Its credit was withdrawn in the transaction that wrote this row."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     top_up = models.ForeignKey(TopUp, on_delete=models.PROTECT, related_name="refunds")
     amount_minor = models.BigIntegerField(_("amount"))
-    note = models.CharField(_("note"), max_length=200, blank=True)
-    # Asked again with the same one, it is the same refund.
-    reference = models.CharField(_("reference"), max_length=200, unique=True)
-    issued_by = models.CharField(_("issued by"), max_length=254, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
-    # The provider's side, written after it answered.
-    sent_at = models.DateTimeField(_("sent to the provider"), null=True, blank=True)
-    provider_reference = models.CharField(_("provider's reference"), max_length=120, blank=True)
-    provider_error = models.CharField(_("provider's error"), max_length=300, blank=True)
 
     class Meta:
         verbose_name = _("refund of a top-up")

@@ -18,6 +18,7 @@ LONG: tuple[str, ...] = (
     "tests/flows/test_year_of_an_account.py",
     "tests/gateway/test_catalog_pages.py",
     "tests/test_examples.py",
+    "tests/test_commands.py",
     "tests/gateway/runner/test_run.py",
     "tests/clients/test_matrix.py",
     "tests/flows/test_screens_in_browser.py",

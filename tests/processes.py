@@ -18,6 +18,12 @@ from gateway.runner.procfile import read
 STOP_SECONDS = 30  # a web process takes 10 for settlements under way, and some seconds to close everything
 
 
+def plain_shell() -> dict[str, str]:
+    """The environment of somebody at a terminal: nothing in it is from the tests' engines and settings."""
+    kept = ("PATH", "HOME", "LANG", "TMPDIR")
+    return {name: os.environ[name] for name in kept if name in os.environ}
+
+
 class Process:
     """One process, in a group of its own so that a signal reaches its children too.
 

@@ -1,13 +1,13 @@
 """The fault runs work: a small part of each passes. What they prove is proved by the full ones, see README.md."""
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 
 from gateway.runner.lock import ROOT
+from tests.processes import plain_shell
 from tests.torture.mutants.table import MUTANTS, Mutant
 
 RUNS = {
@@ -17,12 +17,6 @@ RUNS = {
     "late_settle": "--rounds 1 --calls 4",
     "stripe_faults": "--windows 6 --accounts 2 --webhooks 20 --least 0",
 }
-
-
-def plain_shell() -> dict[str, str]:
-    """The environment of somebody at a terminal: nothing in it is from the tests' engines and settings."""
-    kept = ("PATH", "HOME", "LANG", "TMPDIR")
-    return {name: os.environ[name] for name in kept if name in os.environ}
 
 
 @pytest.mark.timeout(600)

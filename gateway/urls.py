@@ -14,6 +14,7 @@ from gateway import (
     api_webhooks,
     health,
     hub_api,
+    metrics,
     reference,
 )
 from gateway.admin_site import admin_site
@@ -69,4 +70,5 @@ urlpatterns = [
     # Health
     path("health/live", health.live),
     path("health/ready", health.ready),
+    path("metrics", metrics.metrics),
 ]

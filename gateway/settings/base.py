@@ -138,6 +138,7 @@ SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 # --- Upstreams -----------------------------------------------------------------------------------
 MODEL_URL: str = env.str("MODEL_URL", default="").rstrip("/")  # the local inference server
 HF_TOKEN: str = env.str("HF_TOKEN", default="")
+METRICS_TOKEN: str = env.str("METRICS_TOKEN", default="")
 HF_BILL_TO: str = env.str("HF_BILL_TO", default="")
 # How long an upstream may stay silent: before its first byte, and between two pieces of a stream.
 UPSTREAM_SILENCE_SECONDS: float = env.float("UPSTREAM_SILENCE_SECONDS", default=60.0)
@@ -237,7 +238,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _https else Non
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000 if _https else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
 SECURE_HSTS_PRELOAD = _https
-SECURE_REDIRECT_EXEMPT = [r"^health/"]
+SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = _https
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_AGE = 31_536_000  # the menu is asked once, not once a session

@@ -1,6 +1,7 @@
 """Connections to the meter: one Redis or Valkey server, or a cluster of them.
 
     redis://:password@host:6379/0                         one server (rediss:// with TLS)
+    unix://:password@/path/of/its/socket?db=0             the same, on this machine
     redis+cluster://:password@host1:6379,host2:6379       a cluster, by any of its nodes (rediss+cluster:// with TLS)
 
 Whatever redis-py would try again by itself is off: a script might run twice unseen, and a meter that does not

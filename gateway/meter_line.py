@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 Answer = asyncio.Future[Any]
 Greet = Callable[
     [str, str], None
-]  # called with host:port and the server's run_id; RedisError refuses the connection
+]  # called with host:port (or a unix socket's path) and the server's run_id; RedisError refuses the connection
 _BATCHES_AT_ONCE = 2
 _GRACE_SECONDS = 0.005
 _NOT_YET = object()
@@ -211,7 +211,8 @@ async def greet_on_connect(greet: Greet, connection: Any) -> None:
 
 def _greet(greet: Greet, connection: Any, info: bytes) -> None:
     run_id = next(line[7:] for line in info.decode().splitlines() if line.startswith("run_id:"))
-    greet(f"{connection.host}:{connection.port}", run_id)
+    place = getattr(connection, "path", None) or f"{connection.host}:{connection.port}"
+    greet(place, run_id)
 
 
 def _resolve(waiting: Answer, answer: Any) -> None:

@@ -1,7 +1,9 @@
 """The connection that scripts take: answers find their askers, and a meter that is late or gone is told at once."""
 
 import asyncio
+import subprocess
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,11 @@ from django.conf import settings
 from redis import exceptions
 
 from gateway import counters
+from gateway.meter import line_of
 from gateway.meter_line import Line, packed
+from gateway.runner import valkey
+from gateway.runner.processes import wait_for
+from tests.processes import any_port
 
 Server = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -136,3 +142,28 @@ def test_a_wrong_password_is_refused() -> None:
             await line.ask(packed("PING"))
 
     on_line(story, settings.METER_REDIS_URL.replace("redis://", "redis://nobody:wrong@", 1))
+
+
+def test_a_meter_on_a_unix_socket_serves_scripts_and_looks_and_says_who_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "meter.sock"
+    met: list[tuple[str, str]] = []
+    argv = valkey.prepare("meter", f"redis://:secret@127.0.0.1:{any_port()}/0", tmp_path)
+    meter = subprocess.Popen([*argv, "--port", "0", "--unixsocket", str(path)])
+
+    async def run() -> None:
+        client = counters.connect(
+            f"unix://:secret@{path}?db=0", timeout=2, greet=lambda *said: met.append(said)
+        )
+        assert await line_of(client).ask(packed("PING")) == b"PONG"
+        assert await client.ping()
+        await client.aclose()
+
+    try:
+        assert wait_for(path.exists, 10)
+        asyncio.run(run())
+    finally:
+        meter.kill()
+        meter.wait()
+    (line, look) = met
+    assert line == look
+    assert line[0] == str(path)

@@ -80,6 +80,7 @@ def keys_of(account_id: str) -> Keys:
     )
 
 
+@lru_cache(maxsize=100_000)
 def shard_of(account_id: str) -> int:
     """Return the shard that an account belongs to, for good."""
     return zlib.crc32(account_id.encode()) % SHARDS

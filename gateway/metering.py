@@ -54,16 +54,20 @@ def usage_of_body(order: Order, reply: Reply) -> Usage:
     if not priced.isdisjoint(_TOKENS) and Unit.INPUT_TOKEN not in quantities:
         quantities |= _estimated_tokens(order, len(reply.body))
         estimated = True
-    return with_time(Usage(quantities | {Unit.REQUEST: 1}, estimated), reply)
+    quantities[Unit.REQUEST] = 1
+    return _with_elapsed(Usage(quantities, estimated), reply)
 
 
 def with_time(usage: Usage, reply: Reply) -> Usage:
     """Add what the headers say. Where time is priced and nobody says it, what passed since sending counts."""
-    quantities = usage_of_headers(reply) | usage.quantities
-    if Unit.COMPUTE_SECOND not in reply.served.pin.rates or Unit.COMPUTE_SECOND in quantities:
-        return Usage(quantities, usage.estimated)
+    return _with_elapsed(Usage(usage_of_headers(reply) | usage.quantities, usage.estimated), reply)
+
+
+def _with_elapsed(usage: Usage, reply: Reply) -> Usage:
+    if Unit.COMPUTE_SECOND not in reply.served.pin.rates or Unit.COMPUTE_SECOND in usage.quantities:
+        return usage
     elapsed = int((time.monotonic() - reply.sent_at) * 1_000_000)
-    return Usage(quantities | {Unit.COMPUTE_SECOND: elapsed}, estimated=True)
+    return Usage(usage.quantities | {Unit.COMPUTE_SECOND: elapsed}, estimated=True)
 
 
 def _estimated_tokens(order: Order, answer_bytes: int) -> dict[Unit, int]:

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import redis.asyncio as aioredis
 from redis.exceptions import NoScriptError
@@ -32,14 +32,15 @@ class Scripts:
         self._scripts = {path.stem: _read(path) for path in _FOLDER.glob("*.lua")}
         # Asked once: redis-py's classes make `isinstance` slow, and every call runs two scripts.
         self._cluster = client if isinstance(client, MeterCluster) else None
-        self._server = cast("aioredis.Redis", client)  # where it is no cluster
+        self._line = None if isinstance(client, MeterCluster) else line_of(client)
 
     async def run(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
         """Run a script and return its answer. RedisError if the meter is away or the script failed."""
         script = self._scripts[name]
         command = packed("EVALSHA", script.sha, len(keys), *keys, *args)
-        if self._cluster is None:
-            return await _ask(line_of(self._server), script, command)
+        if self._line is not None:
+            return await _ask(self._line, script, command)
+        assert self._cluster is not None
         return await self._cluster.follow(keys[0], lambda node: _ask(line_of(node), script, command))
 
 

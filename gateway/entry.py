@@ -5,7 +5,8 @@ a deadline for them, a cap on calls in flight.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 
@@ -15,6 +16,7 @@ from gateway.errors import Refusal, Words
 from gateway.guard import guarded
 from gateway.http import Answer, Call, ClientGone, Exchange, Message, Receive, Scope, Send
 from gateway.quote_answers import answer_about_quotes, is_about_quotes
+from gateway.relay_client import Client
 from gateway.services import Services
 from gateway.views import answer_call
 
@@ -112,24 +114,44 @@ async def deliver(answer: Answer, call: Call, send: Send) -> None:
     if answer.stream is None:
         await send_answer(send, answer, call.exchange)
         return
-    streaming = asyncio.ensure_future(answer.stream(_writer(answer, call.exchange, send)))
-    leaving = asyncio.ensure_future(_until_gone(call.receive))
+    client = _client(answer, call.exchange, send)
     try:
-        await asyncio.wait({streaming, leaving}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        leaving.cancel()
-        streaming.cancel()  # does nothing to one that has ended
-    await asyncio.wait({streaming, leaving})
-    if streaming.cancelled():
-        return
-    if failure := streaming.exception():
+        with _watching(call, client.left):
+            await answer.stream(client)
+    except asyncio.CancelledError:
+        if not client.has_left:  # this process is stopping
+            raise
+    except Exception as failure:
         _log.warning("stream not delivered", request_id=call.id, error=repr(failure))
-        return
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    else:
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _writer(answer: Answer, exchange: Exchange | None, send: Send) -> Callable[[bytes], Awaitable[None]]:
-    """Return what a stream writes with; its first write sends the headers."""
+@contextmanager
+def _watching(call: Call, left: Callable[[], None]) -> Iterator[None]:
+    """Call `left` should the client leave meanwhile."""
+    watch = None
+    if call.exchange is not None:
+        call.exchange.when_gone(left)
+    else:  # another server than ours
+        watch = asyncio.create_task(_until_gone(call.receive, left))
+    try:
+        yield
+    finally:
+        if call.exchange is not None:
+            call.exchange.when_gone(None)
+        if watch is not None:
+            watch.cancel()
+
+
+async def _until_gone(receive: Receive, left: Callable[[], None]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    left()
+
+
+def _client(answer: Answer, exchange: Exchange | None, send: Send) -> Client:
+    """Return what a stream is sent to; its first write sends the headers."""
     begun = False
 
     async def write(data: bytes) -> None:
@@ -143,12 +165,7 @@ def _writer(answer: Answer, exchange: Exchange | None, send: Send) -> Callable[[
         if data and not (exchange is not None and exchange.piece(data)):
             await send({"type": "http.response.body", "body": data, "more_body": True})
 
-    return write
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    return Client(write) if exchange is None else Client(write, exchange.piece)
 
 
 async def send_answer(send: Send, answer: Answer, exchange: Exchange | None) -> None:

@@ -16,13 +16,14 @@ from accounts.client_address import client_address
 from gateway import errors
 from gateway.authentication import Caller
 from gateway.limits import Admitted
+from gateway.relay_client import Client
 
 Scope = Mapping[str, Any]
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
-StreamBody = Callable[[Callable[[bytes], Awaitable[None]]], Awaitable[None]]
+StreamBody = Callable[[Client], Awaitable[None]]
 
 # A body must arrive whole within this time.
 BODY_SECONDS = 30.0
@@ -43,6 +44,9 @@ class Exchange(Protocol):
 
     def answer(self, status: int, headers: Headers, body: bytes) -> bool:
         """Send a whole answer; False where it must go by `send`."""
+
+    def when_gone(self, leave: Callable[[], object] | None) -> None:
+        """Call `leave` should the client leave before it has its answer. None: no longer."""
 
     def begin(self, status: int, headers: Headers) -> bool:
         """Send the head of a stream; False where it must go by `send`."""

@@ -36,6 +36,7 @@ class Response:
         self._connection = connection
         self._pieces: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
+        self._sink: Callable[[bytes], bool] | None = None
         self._failure: Exception | None = None
         self._whole = False
 
@@ -70,6 +71,13 @@ class Response:
             else:
                 await self._news()
 
+    def pass_to(self, sink: Callable[[bytes], bool]) -> None:
+        """Offer what comes to `sink` from now on: what it takes, by True, does not wake the reader of `pieces`.
+
+        It is asked only while that reader waits for more, so nothing overtakes what the reader has in hand.
+        """
+        self._sink = sink
+
     def close(self) -> None:
         """Let go. A connection whose answer is not whole is closed, which tells the upstream to stop."""
         if not self._whole:
@@ -92,12 +100,21 @@ class Response:
     def add(self, piece: bytes) -> None:
         self._pieces.append(piece)
 
+    def came(self) -> None:
+        """Something came: it is the sink's, or the reader's."""
+        if self._waiter is None or self._waiter.done():
+            return
+        if self._sink is not None and self._pieces:
+            piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+            if self._sink(piece):
+                self._pieces.clear()
+                self._connection.taken()
+                return
+        self._waiter.set_result(None)
+
     def end(self, failure: Exception | None = None) -> None:
         self._whole = failure is None
         self._failure = failure
-        self.wake()
-
-    def wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -181,7 +198,7 @@ class Connection(asyncio.Protocol):
         elif self._ended:
             self._finish()
         else:
-            response.wake()
+            response.came()
 
     def _finish(self) -> None:
         """The answer is whole: use the connection again, or close it."""

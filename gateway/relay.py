@@ -1,5 +1,7 @@
 """Steps 3 and 4 of a streamed call: events pass one by one, and the call is settled before the last one leaves.
 
+A piece in which nothing is to be read goes from one connection to the other at once; only the others wake the task.
+
 the upstream ends well     settle with the usage it reported (or the rule), then `[DONE]`
 the upstream fails         settle at no charge, then one event with `error` and `finish_reason: "error"`
 the client leaves          the upstream's connection is closed; what was passed on until then is charged
@@ -7,7 +9,6 @@ the hold is used up        the upstream's connection is closed; the stream ends 
                            relay_end.py. Charged is what was passed on, never more than the hold
 """
 
-import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -20,15 +21,12 @@ from gateway import errors, relay_end, sse
 from gateway.admission import Hold
 from gateway.errors import Refusal, Words
 from gateway.metering import Usage, estimate, usage_of_document, with_time
+from gateway.relay_client import Client
 from gateway.settlement import Outcome, Receipt
 from gateway.upstream import Reply, StreamBroke
 
 Drain = Callable[[Coroutine[Any, Any, None]], bool]
 Settle = Callable[[Hold, Outcome], Awaitable[Receipt]]
-Write = Callable[[bytes], Awaitable[None]]
-KEEP_ALIVE_SECONDS = 15.0
-# A client that takes nothing for so long has left, whatever its connection says. Looked at when a comment may be due.
-WRITE_SECONDS = 30.0
 _log = structlog.get_logger(__name__)
 
 
@@ -54,49 +52,46 @@ class Relay:
         self._first_byte: float | None = None
         self._last_event = b""
         self._last_piece = b""
-        self._last_write = time.monotonic()  # when the last write began, or ended
-        self._is_writing = False
         self._settled = False
 
-    async def run(self, write: Write, *, settle: Settle, drain: Drain) -> None:
+    async def run(self, client: Client, *, settle: Settle, drain: Drain) -> None:
         """Pass everything on and settle. CancelledError when the client left, after settling or handing over."""
-        streaming = asyncio.current_task()
-        assert streaming is not None
-        ticking = asyncio.ensure_future(self._keep_alive(write, streaming))
+        self._client = client
         try:
-            await self._write(write, b"")  # the headers leave at once
-            await self._finish(write, settle)
+            await client.send(b"")  # the headers leave at once
+            await self._finish(settle)
         except BaseException:  # the client left, or this process is stopping
             if not self._settled and not self._is_drained(settle, drain):
                 await self._settle_what_there_is(settle)
             raise
         finally:
-            ticking.cancel()
+            client.close()
 
-    async def _finish(self, write: Write, settle: Settle) -> None:
+    async def _finish(self, settle: Settle) -> None:
         """Read to the end, settle, and send the last event."""
         try:
-            await self._pass_on(write)
+            await self._pass_on()
         except (UpstreamFailed, sse.GarbledStream, *StreamBroke) as failure:
             self._close()
             await self._settle(settle, self._outcome(error="upstream_error", charged=False))
-            await self._write(write, self._failure(failure))
+            await self._client.send(self._failure(failure))
         except HoldUsedUp:
             self._close()
             await self._settle(settle, self._outcome(stopped=True))
-            await self._write(write, relay_end.cut_short(self._hold, self._last_piece, self._used()))
+            await self._client.send(relay_end.cut_short(self._hold, self._last_piece, self._used()))
         else:
             self._close()
             await self._settle(settle, self._outcome())
-            await self._write(write, relay_end.why(self._hold, self._used()) + self._last_event)
+            await self._client.send(relay_end.why(self._hold, self._used()) + self._last_event)
 
     def _is_drained(self, settle: Settle, drain: Drain) -> bool:
         return self._hold.caller.entitlements.drains and drain(self._drain(settle))
 
     async def _drain(self, settle: Settle) -> None:
         """Read on for a client that left, so that what it pays for is what the upstream says, not an estimate."""
+        self._client.read_on()
         try:
-            await self._finish(_nobody, settle)
+            await self._finish(settle)
         except BaseException:
             await self._settle_what_there_is(settle)
             raise
@@ -115,50 +110,36 @@ class Relay:
         if self._reply.stream is not None:
             self._reply.stream.close()
 
-    async def _keep_alive(self, write: Write, streaming: "asyncio.Task[Any]") -> None:
-        """Send a comment whenever the upstream has been silent for a while, so that no proxy hangs up.
-
-        Ends the stream where its client takes nothing, as if it had left: cheaper than a timer for each event.
-        """
-        while True:
-            await asyncio.sleep(KEEP_ALIVE_SECONDS)
-            idle = time.monotonic() - self._last_write
-            if self._is_writing and idle >= WRITE_SECONDS:
-                streaming.cancel()
-            elif not self._is_writing and idle >= KEEP_ALIVE_SECONDS:
-                try:
-                    async with asyncio.timeout(WRITE_SECONDS):
-                        await write(b": keep-alive\n\n")
-                except TimeoutError:
-                    streaming.cancel()
-                self._last_write = time.monotonic()
-
-    async def _pass_on(self, write: Write) -> None:
+    async def _pass_on(self) -> None:
         """Relay all but the last event, which must wait for the settlement."""
         assert self._reply.stream is not None
+        self._reply.stream.pass_to(self._pass_at_once)
         async for piece in self._reply.stream.pieces():
-            if not self._splitter.is_plain(piece):
-                await self._pass_on_events(piece, write)
-                continue
-            self._note(piece)
-            if self._is_used_up():
-                raise HoldUsedUp
-            await self._write(write, piece)
+            if not self._pass_at_once(piece):
+                await self._pass_on_events(piece)
         if self._splitter.rest().strip():
             raise UpstreamFailed("the stream broke off")
 
-    async def _pass_on_events(self, piece: bytes, write: Write) -> None:
+    def _pass_at_once(self, piece: bytes) -> bool:
+        """Relay whole events in which nothing is to be read. False, and nothing is done, for any other piece."""
+        events = self._splitter.plain_events(piece)
+        if not events or self._is_used_up(events) or not self._client.send_now(piece):
+            return False
+        self._note(piece, events)
+        return True
+
+    async def _pass_on_events(self, piece: bytes) -> None:
         """Relay what a piece completes, event by event looked at."""
         passed: list[bytes] = []
         for event in self._splitter.feed(piece):
             passes = self._passes(event)
             if self._is_used_up():
-                await self._write(write, b"".join(passed))
+                await self._client.send(b"".join(passed))
                 raise HoldUsedUp
             if passes:
                 passed.append(event)
         if passed:
-            await self._write(write, b"".join(passed))
+            await self._client.send(b"".join(passed))
 
     def _passes(self, event: bytes) -> bool:
         """Take note of an event; tell whether it goes on to the client now."""
@@ -168,20 +149,23 @@ class Relay:
             return False
         if seen.is_comment:
             return True
-        self._note(event)
+        self._note(event, 1)
         return seen.document is None or self._read(seen.document)
 
-    def _note(self, event: bytes) -> None:
-        """Count a piece of the answer."""
+    def _note(self, piece: bytes, events: int) -> None:
+        """Count so many events of the answer."""
         if self._first_byte is None:
             self._first_byte = time.monotonic()
-        self._pieces += relay_end.carries_token(self._hold.order, event)
-        self._last_piece = event
+        self._pieces += relay_end.tokens_in(self._hold.order, piece, events)
+        self._last_piece = piece
 
-    def _is_used_up(self) -> bool:
-        """Whether the stream has passed what was set aside: by a running total where there is one, else by events."""
+    def _is_used_up(self, more: int = 0) -> bool:
+        """Whether the stream, with so many events more, has passed what was set aside.
+
+        By a running total where there is one, else by events.
+        """
         if self._total is None:
-            return self._pieces > self._most_pieces
+            return self._pieces + more > self._most_pieces
         return self._total > (self._hold.order.max_output_tokens or math.inf)
 
     def _read(self, document: dict[str, Any]) -> bool:
@@ -212,16 +196,6 @@ class Relay:
         _log.warning("stream failed", request_id=self._hold.request_id, error=str(failure))
         refusal = errors.upstream_timeout() if isinstance(failure, TimeoutError) else errors.upstream_error()
         return failure_event(refusal, self._hold.order.endpoint.words, self._hold.request_id)
-
-    async def _write(self, write: Write, data: bytes) -> None:
-        self._is_writing, self._last_write = True, time.monotonic()
-        await write(data)
-        self._is_writing, self._last_write = False, time.monotonic()
-
-
-async def _nobody(_data: bytes) -> None:
-    """Write for a client that has left. Gives way all the same, so that a drain can be cancelled."""
-    await asyncio.sleep(0)
 
 
 def failure_event(refusal: Refusal, words: Words, request_id: str) -> bytes:

@@ -34,9 +34,9 @@ def most_pieces(order: Order) -> float:
     return order.max_output_tokens + _EMPTY_PIECES * order.choices
 
 
-def carries_token(order: Order, event: bytes) -> bool:
-    """Tell whether an event brings a piece of the answer. The Responses form tells of many other things too."""
-    return order.task != RESPONSES or b'.delta"' in event
+def tokens_in(order: Order, piece: bytes, events: int) -> int:
+    """Return how many of a piece's events bring a piece of the answer: in the Responses form, not all do."""
+    return events if order.task != RESPONSES else piece.count(b'.delta"')
 
 
 def goes_on(document: dict[str, Any]) -> bool:
@@ -80,9 +80,10 @@ def _last_chunks(order: Order, chunk: dict[str, Any], used: Usage) -> bytes:
 
 def _like(last_piece: bytes) -> dict[str, Any]:
     """Return what every chunk of a stream repeats, as the upstream wrote it in the last one."""
+    data = [line for line in last_piece.splitlines() if line.startswith(b"data:")]
     try:
-        document = orjson.loads(last_piece.partition(b"data:")[2].strip())
-    except orjson.JSONDecodeError:
+        document = orjson.loads(data[-1][5:])
+    except (IndexError, orjson.JSONDecodeError):
         document = {}
     kept = ("id", "object", "created", "model", "system_fingerprint")
     return {"created": int(time.time())} | {name: document[name] for name in kept if name in document}

@@ -7,6 +7,7 @@ ways for a whole answer and for the pieces of a stream, which a call asks for by
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
@@ -28,6 +29,24 @@ class Exchange(RequestResponseCycle):
     """One request and its answer."""
 
     response_started: bool
+    _leave: Callable[[], object] | None = None
+
+    def when_gone(self, leave: Callable[[], object] | None) -> None:
+        """Call `leave` should the client close its connection before it has its answer. None: no longer."""
+        self._leave = leave
+        if leave is not None and self.disconnected:
+            asyncio.get_running_loop().call_soon(leave)
+        elif leave is not None:  # while nothing is read nobody is seen to leave
+            self.flow.resume_reading()
+
+    def client_left(self) -> None:
+        """The connection is closed: tell whoever works on an answer that is not complete."""
+        if self.response_complete:
+            return
+        self.disconnected = True
+        self.message_event.set()
+        if self._leave is not None:
+            self._leave()
 
     def whole_body(self) -> bytes | None:
         """Return the request's body if all of it has come, or None: then it is read as ASGI has it."""
@@ -85,15 +104,18 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Begin to watch how long the client takes."""
         super().connection_made(transport)
+        self._serving: Exchange | None = None  # `cycle` is the last one that came, and may wait behind it
         self._in_head = False
         self._head_bytes = 0
         self._since = self.loop.time()  # when the connection began to idle, or a head to come
         self._watch = self.loop.call_later(HEAD_SECONDS, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop watching."""
+        """Stop watching, and tell the call that is being answered."""
         self._watch.cancel()
         super().connection_lost(exc)
+        if self._serving is not None:
+            self._serving.client_left()
 
     def _look(self) -> None:
         """Close a connection that idles, or whose head does not come. One timer for many requests."""
@@ -139,6 +161,11 @@ class Protocol(HttpToolsProtocol):
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Start the application for a request, and remember whose turn it is."""
+        self._serving = cast(Exchange, cycle)
+        super()._start_asgi_task(cycle, app)
 
     def _exchange(self, version: str) -> Exchange:
         return Exchange(

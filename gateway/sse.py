@@ -12,6 +12,7 @@ import orjson
 _END = re.compile(rb"\r?\n\r?\n")
 MOST_EVENT_BYTES = 256 * 1024
 _LINE_FEEDS = 2  # of an event with one line
+_NO_USAGE = (b'"usage":null', b'"usage": null')
 _WITHOUT_DATA = (b":", b"event:", b"id:", b"retry:")
 
 
@@ -41,18 +42,23 @@ class Splitter:
         """Return what came after the last whole event."""
         return self._rest
 
-    def is_plain(self, piece: bytes) -> bool:
-        """Tell whether the next piece is just one event in which nothing is to be read, as nearly all are.
+    def plain_events(self, piece: bytes) -> int:
+        """Return how many events the next piece is, if it is whole events in which nothing is to be read; else 0.
 
-        `feed` and `look` would find the same, for several times as much; a piece that is plain need not be fed.
+        As nearly all pieces are. `feed` and `look` would find the same, for several times as much; a piece that is
+        plain need not be fed.
         """
-        return (
-            not self._rest
-            and piece.startswith(b"data: {")
-            and piece.endswith(b"\n\n")
-            and piece.count(b"\n") == _LINE_FEEDS
-            and not (b'"usage"' in piece or b'"error"' in piece or b'"details"' in piece)
-        )
+        if self._rest or not (piece.startswith(b"data: {") and piece.endswith(b"}\n\n")) or may_matter(piece):
+            return 0
+        events = piece.count(b"\n\ndata: {") + 1
+        return events if piece.count(b"\n") == _LINE_FEEDS * events else 0
+
+
+def may_matter(data: bytes) -> bool:
+    """Tell whether usage or an error may be in it. Many upstreams write `"usage":null` into each chunk but the last."""
+    if b'"error"' in data or b'"details"' in data:
+        return True
+    return b'"usage"' in data and data.count(b'"usage"') != sum(map(data.count, _NO_USAGE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ def look(event: bytes) -> Event:
         return Event(is_done=True)
     if not data.startswith(b"{"):
         raise GarbledStream("An event carries no JSON object.")
-    if b'"usage"' in data or b'"error"' in data or b'"details"' in data:
+    if may_matter(data):
         return Event(document=_parse(data))
     return _PIECE
 

@@ -167,7 +167,9 @@ def functions_of_stream(events: int) -> int:
     """Count the functions called for a stream of so many events that come one by one, in Python and in C."""
     asked, profile = relay_cases.order(most=events), cProfile.Profile()
     with profile:
-        text, _ = relay_cases.relayed([relay_cases.chunk()] * events + [relay_cases.DONE], asked)
+        text, _ = relay_cases.relayed(
+            [relay_cases.chunk()] * events + [relay_cases.DONE], asked, takes_at_once=True
+        )
     assert text.count('"tok"') == events
     return sum(entry.callcount for entry in profile.getstats())
 

@@ -212,6 +212,68 @@ async def test_a_slow_reader_holds_the_upstream_back_and_gets_everything() -> No
         assert server.connections == 1
 
 
+PIECES = [b"%d," % number for number in range(300)]
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer with `PIECES`, some alone, some together."""
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(CHUNKED)
+    for number, piece in enumerate(PIECES):
+        writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        if number % 3:
+            await asyncio.sleep(0.02 if number % 50 == 1 else 0.0005)
+    writer.write(b"0\r\n\r\n")
+    await writer.drain()
+    writer.close()
+
+
+@pytest.mark.parametrize("takes", [lambda _: True, lambda _: False, lambda piece: b"7" not in piece])
+async def test_what_the_sink_takes_and_what_the_reader_gets_is_everything_in_its_order(
+    takes: Callable[[bytes], bool],
+) -> None:
+    got: list[bytes] = []
+    woken = 0
+
+    def sink(piece: bytes) -> bool:
+        if takes(piece):
+            got.append(piece)
+        return takes(piece)
+
+    listening = await asyncio.start_server(trickle, "127.0.0.1", 0)
+    client, port = Client(), listening.sockets[0].getsockname()[1]
+    response = await client.send(
+        "POST", f"http://127.0.0.1:{port}/", {}, b"{}", silence=5, deadline=time.monotonic() + 5
+    )
+    response.pass_to(sink)
+    async for piece in response.pieces():
+        woken += 1
+        await asyncio.sleep(0.002)  # what comes meanwhile must not overtake
+        got.append(piece)
+    assert b"".join(got) == b"".join(PIECES)
+    assert woken < len(got) or not takes(b"")
+    client.close()
+    await asyncio.sleep(0.01)
+    listening.close()
+
+
+async def test_a_sink_does_not_count_against_what_may_wait() -> None:
+    size = 3_000_000
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
+    taken: list[int] = []
+
+    def take(piece: bytes) -> bool:
+        taken.append(len(piece))
+        return True
+
+    async with running(answer) as server, asking(server) as ask:
+        response = await ask()
+        response.pass_to(take)
+        assert sum([len(piece) async for piece in response.pieces()]) + sum(taken) == size
+        assert sum(taken) > size / 2
+
+
 async def test_a_large_body_leaves_whole() -> None:
     async with running(OK) as server, asking(server) as ask:
         assert await (await ask(body=b"x" * 5_000_000)).read(100) == b"ok"

@@ -101,14 +101,22 @@ def test_a_stream_is_cut_into_the_same_events_however_it_arrives(size: int) -> N
     assert sse.look(events[1]).is_comment
 
 
-PIECES = [
-    b'data: {"a":1}\n\n',
-    b'data: {"a":"\xc3\xa9 \\"usage\\" "}\n\n',
+PLAIN = {
+    b'data: {"a":1}\n\n': 1,
+    b'data: {"a":"\xc3\xa9 \\"usage\\" "}\n\n': 1,
+    b'data: {"a":1}\n\ndata: {"b":2}\n\n': 2,
+    b'data: {"usage":null}\n\ndata: {"usage": null}\n\ndata: {}\n\n': 3,
+}
+OTHERS = [
     b'data: {"usage":{"prompt_tokens":1}}\n\n',
+    b'data: {"usage":null}\n\ndata: {"usage":{"prompt_tokens":1}}\n\n',
     b'data: {"error":"no"}\n\n',
     b'data: {"details":{}}\n\n',
     b'data: {"a":1}\r\n\r\n',
-    b'data: {"a":1}\n\ndata: {"b":2}\n\n',
+    b'data: {"a":1}\n\ndata: [DONE]\n\n',
+    b'data: {"a":1}\n\n: data: {\n\n',
+    b'data: {"a":1}\n\ndata: {"b":\n2}\n\n',
+    b'data: {"a":1}\n\ndata: {"b":2}\n',
     b'data: {"a":1}\n',
     b'data: {"a":1}',
     b'data: {"a":1,\ndata: "b":2}\n\n',
@@ -121,15 +129,16 @@ PIECES = [
 
 
 @pytest.mark.parametrize("before", [b"", b'data: {"a"', b"event: x\n"])
-@pytest.mark.parametrize("piece", PIECES)
-def test_a_plain_piece_is_one_event_in_which_nothing_is_to_be_read(before: bytes, piece: bytes) -> None:
+@pytest.mark.parametrize("piece", [*PLAIN, *OTHERS])
+def test_a_plain_piece_is_whole_events_in_which_nothing_is_to_be_read(before: bytes, piece: bytes) -> None:
     splitter = sse.Splitter()
     splitter.feed(before)
-    if splitter.is_plain(piece):
-        (event,) = splitter.feed(piece)
-        assert (event, splitter.rest(), sse.look(event)) == (piece, b"", sse.Event())
-    else:
-        assert before or piece not in PIECES[:2]
+    found = splitter.plain_events(piece)
+    assert found == (0 if before else PLAIN.get(piece, 0))
+    if found:
+        events = splitter.feed(piece)
+        assert (len(events), b"".join(events), splitter.rest()) == (found, piece, b"")
+        assert [sse.look(event) for event in events] == [sse.Event()] * found
 
 
 def test_an_event_without_end_is_garbage() -> None:

@@ -13,6 +13,7 @@ from gateway.dialects import CHAT, COMPLETION, RESPONSES
 from gateway.endpoints import find_endpoint
 from gateway.orders import Order
 from gateway.relay import Relay
+from gateway.relay_client import Client
 from gateway.settlement import Outcome
 
 PATHS = {CHAT: "/v1/chat/completions", COMPLETION: "/v1/completions", RESPONSES: "/v1/responses"}
@@ -30,7 +31,7 @@ def chunk(total: int | None = None, finish: str | None = None) -> bytes:
     return b"data: " + json.dumps({"id": "c1", "choices": [choice]} | usage).encode() + b"\n\n"
 
 
-def relayed(events: list[bytes], asked: Order) -> tuple[str, Outcome]:
+def relayed(events: list[bytes], asked: Order, takes_at_once: bool = False) -> tuple[str, Outcome]:
     """What a client reads of a stream, and how it was settled."""
     written: list[bytes] = []
     outcomes: list[Outcome] = []
@@ -42,28 +43,56 @@ def relayed(events: list[bytes], asked: Order) -> tuple[str, Outcome]:
     async def write(data: bytes) -> None:
         written.append(data)
 
+    def at_once(data: bytes) -> bool:
+        written.append(data)
+        return True
+
     async def settle(_hold: Any, outcome: Outcome) -> Any:
         outcomes.append(outcome)
 
     server = SimpleNamespace(dialect="openai")
     served = SimpleNamespace(pin=SimpleNamespace(rates={}), way=SimpleNamespace(server=server))
-    stream = SimpleNamespace(pieces=pieces, close=lambda: None)
+    stream = SimpleNamespace(pieces=pieces, pass_to=lambda sink: None, close=lambda: None)
     reply: Any = SimpleNamespace(stream=stream, served=served, headers={}, sent_at=time.monotonic())
     rights = SimpleNamespace(entitlements=SimpleNamespace(drains=False))
     hold: Any = SimpleNamespace(order=asked, request_id="r", started=time.monotonic(), caller=rights)
-    asyncio.run(Relay(hold, reply).run(write, settle=settle, drain=lambda work: False))
+
+    async def run() -> None:
+        client = Client(write, at_once) if takes_at_once else Client(write)
+        await Relay(hold, reply).run(client, settle=settle, drain=lambda work: False)
+
+    asyncio.run(run())
     return b"".join(written).decode(), outcomes[0]
 
 
 DONE = b"data: [DONE]\n\n"
 
 
-def test_as_many_events_as_tokens_and_a_few_empty_ones_pass() -> None:
-    text, outcome = relayed([*[chunk()] * 6, DONE], order())
+@pytest.mark.parametrize("takes_at_once", [True, False])
+@pytest.mark.parametrize("together", [1, 2, 7])
+def test_as_many_events_as_tokens_and_a_few_empty_ones_pass(together: int, takes_at_once: bool) -> None:
+    """However many come in one read, and whether the client takes them at once or is waited for."""
+
+    def pieces(events: int) -> list[bytes]:
+        text = [chunk()] * events
+        return [b"".join(text[at : at + together]) for at in range(0, events, together)]
+
+    text, outcome = relayed([*pieces(6), DONE], order(), takes_at_once)
     assert (text.count('"tok"'), outcome.stopped) == (6, False)
-    text, outcome = relayed([*[chunk()] * 7, DONE], order())
+    text, outcome = relayed([*pieces(7), DONE], order(), takes_at_once)
     assert (text.count('"tok"'), outcome.stopped) == (6, True)
     assert outcome.usage.quantities[Unit.OUTPUT_TOKEN] == 3
+    assert json.loads(text.split("data: ")[-2])["id"] == "c1"  # as the upstream wrote it
+
+
+@pytest.mark.parametrize("takes_at_once", [True, False])
+def test_usage_that_says_nothing_yet_changes_nothing(takes_at_once: bool) -> None:
+    """Many upstreams write `"usage":null` into each chunk but the last."""
+    empty = chunk().replace(b'"id"', b'"usage": null, "id"')
+    last = b'data: {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 2}}\n\n'
+    text, outcome = relayed([empty, empty, last, DONE], order(), takes_at_once)
+    assert text == (empty * 2 + DONE).decode()
+    assert (outcome.usage.estimated, outcome.usage.quantities[Unit.OUTPUT_TOKEN]) == (False, 2)
 
 
 def test_each_of_several_answers_may_have_its_empty_events() -> None:

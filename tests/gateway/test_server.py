@@ -142,6 +142,63 @@ def test_a_stream_does_not_begin_with_a_header_that_has_a_line_break() -> None:
     assert b"set-cookie" not in heard
 
 
+class Endless:
+    """A stream that ends when its client has left, and remembers whose did."""
+
+    def __init__(self) -> None:
+        self.left: list[str] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        exchange, ends = exchange_of(scope), asyncio.Event()
+        assert exchange is not None
+
+        def leave() -> None:
+            self.left.append(scope["path"])
+            ends.set()
+
+        exchange.when_gone(leave)
+        exchange.begin(200, [])
+        exchange.piece(b"Hello")
+        await ends.wait()
+        assert not exchange.piece(b"nobody hears")
+
+
+@pytest.mark.parametrize("sent", [REQUEST, REQUEST + REQUEST.replace(b"/echo", b"/waits-behind")])
+def test_a_stream_is_told_once_that_its_client_has_left(sent: bytes) -> None:
+    endless = Endless()
+
+    async def leaves(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(sent)
+        heard = await reader.readuntil(b"Hello")
+        writer.transport.abort()
+        await asyncio.sleep(0.1)
+        return heard
+
+    talk(leaves, endless)
+    assert endless.left == ["/echo"]
+
+
+def test_nobody_is_told_of_a_client_that_leaves_with_its_answer() -> None:
+    left: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        exchange = exchange_of(scope)
+        assert exchange is not None
+        exchange.when_gone(lambda: left.append(scope["path"]))
+        assert exchange.answer(200, [], b"done")
+
+    assert talk(says(REQUEST), app).endswith(b"done<open>")
+    assert left == []
+
+
+def test_forty_calls_at_once_are_all_answered_in_order() -> None:
+    calls = [REQUEST.replace(b"/echo", b"/%d" % number) for number in range(40)]
+    heard = talk(says(b"".join(calls)))
+    places = [heard.find(b"x-path: /%d\r\n" % number) for number in range(40)]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
 def test_head_has_no_body() -> None:
     heard = talk(says(b"HEAD /echo HTTP/1.1\r\nHost: turnpike\r\n\r\n"))
     assert heard.endswith(b"\r\n\r\n<open>")

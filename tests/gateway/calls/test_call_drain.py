@@ -17,7 +17,7 @@ import pytest
 from billing.models import Plan, PlanVersion, UsageEvent
 from billing.pricing import Unit
 from billing.subscriptions import start_subscription
-from gateway import relay, services
+from gateway import relay, relay_client, services
 from gateway.admission import Hold
 from gateway.catalog import Server, Way
 from gateway.counters import Admitted
@@ -158,7 +158,7 @@ async def relayed(
     try:
         reply = await upstreams.forward(hold.order, "id")
         with contextlib.suppress(asyncio.CancelledError):
-            await relay.Relay(hold, reply).run(line.write, settle=settle, drain=drain)
+            await relay.Relay(hold, reply).run(relay_client.Client(line.write), settle=settle, drain=drain)
         await asyncio.gather(*tasks)
     finally:
         await upstreams.close()
@@ -181,7 +181,7 @@ def _hold(url: str, text: str, *, drains: bool) -> Hold:
 def test_a_silent_upstream_is_bridged_by_comments(
     upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay, "KEEP_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(relay_client, "KEEP_ALIVE_SECONDS", 0.05)
     line = Line(leaves_after=30)
     asyncio.run(relayed(upstream.url, "slow 250", line))
     comments = [data for data in line.sent if data == b": keep-alive\n\n"]
@@ -192,7 +192,7 @@ def test_a_silent_upstream_is_bridged_by_comments(
 
 
 def test_a_busy_upstream_needs_no_comments(upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "KEEP_ALIVE_SECONDS", 0.5)
+    monkeypatch.setattr(relay_client, "KEEP_ALIVE_SECONDS", 0.5)
     line = Line()
     asyncio.run(relayed(upstream.url, "slow 25", line))
     assert b": keep-alive\n\n" not in line.sent

@@ -123,7 +123,7 @@ def load_catalog() -> Catalog:
     if any(row.dialect == Dialect.HF_ROUTER and row.account_id is None for row in reached):
         return catalog
     ids, providers = _behind_routers(upstreams)
-    return replace(catalog, out_of_reach=ids - models.keys(), providers=catalog.providers | providers)
+    return replace(catalog, out_of_reach=ids.difference(models), providers=catalog.providers | providers)
 
 
 def load_shown_models(only: Q | None = None) -> list[Listed]:

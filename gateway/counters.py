@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
+from struct import Struct, pack
 from typing import Any
 
 import orjson
@@ -28,6 +29,9 @@ from gateway.meter_keys import SHARDS, keys_of, shard_of, shard_tag
 from gateway.scripting import Scripts
 from gateway.usage_stream import GROUP
 
+# What `admit.lua` unpacks as "<dddddddddd": numbers of Lua are doubles, and reading them out of text cost it more than
+# its commands' own work.
+_NUMBERS = Struct("<10d").pack
 HOLD_MS = 30_000  # a hold lives this long after its last heartbeat, unless HOLD_SECONDS says otherwise
 MOST_WAITING = 10_000  # entries of one shard through which a missing counter is looked for; more: 503 for now
 MOST_QUOTES = 20  # of one account, open at once
@@ -79,20 +83,22 @@ class Counters:
         """Check every limit and take a hold of `nano` and `tokens`: a call's, or with an `offer` a quote's. Writes only
         if admitted. Repeatable."""
         keys = keys_of(account_id)
+        numbers = _NUMBERS(
+            *(*period.bounds_ms, offer.lasts_ms if offer else self.hold_ms, limits.calls, limits.spend_nano),
+            *(limits.requests_per_minute, limits.tokens_per_minute, limits.concurrency, nano, tokens),
+        )
+        names: tuple[str, ...] = ()
+        if budgets:
+            names = tuple([keys.budget(spend.name) for spend in budgets])
+            numbers += pack(f"<{len(budgets)}d", *[spend.limit_nano for spend in budgets])
+        quote: tuple[str | bytes | int, ...] = ()
+        if offer:
+            names_of_quote = (keys.quotes, keys.quote(request_id))
+            quote = (offer.terms, offer.until_ms, MOST_QUOTES, *names_of_quote, period.key)
         answer = await self._scripts.run(
             "admit",
-            (
-                *(keys.quota(period.key), keys.minute, keys.tokens, keys.open, keys.deadlines),
-                *(keys.hold(request_id), keys.stream, *(keys.budget(spend.name) for spend in budgets)),
-            ),
-            (
-                *(request_id, *period.bounds_ms, offer.lasts_ms if offer else self.hold_ms),
-                *(limits.calls, limits.spend_nano),
-                *(limits.requests_per_minute, limits.tokens_per_minute, limits.concurrency),
-                *(nano, tokens, account_id, period.key, report, limits.backlog),
-                *(spend.limit_nano for spend in budgets),
-                *((offer.terms, offer.until_ms, keys.quotes, MOST_QUOTES) if offer else ()),
-            ),
+            (keys.quota(period.key), keys.minute, keys.open, keys.deadlines, keys.hold(request_id), *names),
+            (request_id, numbers, account_id, report, *quote),
         )
         return _read_admission(answer)
 
@@ -102,8 +108,8 @@ class Counters:
         answer = await self._scripts.run(
             "settle",
             (
-                *(keys.quota(settlement.period), keys.tokens, keys.open, keys.deadlines),
-                *(keys.hold(settlement.request_id), keys.stream, *map(keys.budget, settlement.budgets)),
+                *(keys.quota(settlement.period), keys.open, keys.hold(settlement.request_id), keys.stream),
+                *map(keys.budget, settlement.budgets),
             ),
             (settlement.request_id, settlement.nano, settlement.tokens, settlement.calls, settlement.report),
         )
@@ -114,7 +120,7 @@ class Counters:
     ) -> Look:
         """Return where every limit of an account stands. Only looks."""
         keys = keys_of(account_id)
-        names = [keys.quota(period.key), keys.minute, keys.tokens, keys.open]
+        names = [keys.quota(period.key), keys.minute, keys.open]
         names += [keys.budget(spend.name) for spend in budgets]
         answer = [int(value) for value in await self._scripts.run("peek", names, (tokens_per_minute,))]
         tallies = [Tally(bool(answer[i]), *answer[i + 1 : i + 5]) for i in range(5, len(answer), 5)]
@@ -146,7 +152,7 @@ class Counters:
         only = "" if counter.key_ids is None else orjson.dumps(counter.key_ids)
         answer = await self._scripts.run(
             "seed",
-            (name, keys.stream, keys.open, keys.epoch),
+            (name, keys.stream, keys.open, keys.epoch, keys.quota(counter.before)),
             (
                 *(account_id, calls, nano, counter.expires_ms, last_id, GROUP, keys.tag),
                 *(counter.period, counter.start_ms, counter.end_ms, only, self.epochs[shard_of(account_id)]),
@@ -209,7 +215,7 @@ class Counters:
     async def extend(self, account_id: str, request_id: str) -> bool:
         """Keep a running call's hold alive. Returns False if it was settled or swept."""
         keys = keys_of(account_id)
-        names = (keys.hold(request_id), keys.open, keys.deadlines)
+        names = (keys.hold(request_id), keys.open)
         return bool(await self._scripts.run("extend", names, (request_id, self.hold_ms)))
 
     async def sweep(self, shard: int, most: int = 100) -> list[str]:
@@ -233,7 +239,11 @@ class Counters:
 
     async def open_holds(self) -> int:
         """Return how many holds are open in all shards. Only looks."""
-        return sum([await self.client.zcard(f"{shard_tag(shard)}deadlines") for shard in range(SHARDS)])
+        number = 0
+        for tag in map(shard_tag, range(SHARDS)):
+            for account_id in await self.client.zrange(f"{tag}deadlines", 0, -1):
+                number += await self.client.zcard(keys_of(account_id.decode()).open)
+        return number
 
 
 def _read_admission(answer: list[Any]) -> Admitted | Denied | Missing | WrongPeriod:

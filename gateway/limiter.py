@@ -1,6 +1,7 @@
 """Step 2 as a whole: the meter decides; while it is away, the lease that it granted beforehand, where the plan has one.
 
 the meter answers                admitted or refused by its counters (admission.py)
+it is full of usage that waits   503 `limiter_unavailable`, Free first (limits.py says at how much)
 it is away, or not rebuilt yet   Free: 503 `limiter_unavailable` at once. Pro, Enterprise: from the lease, marked
                                  `degraded`; 503 when the lease is used up
 """
@@ -35,6 +36,8 @@ class Limiter:
         """Take a hold, or refuse with the one limit that bit."""
         if not self._watch.is_ready(caller.account_id):
             return self._from_lease(request_id, caller, order)
+        if self._watch.waiting(caller.account_id) > caller.limits.backlog >= 0:
+            raise errors.limiter_unavailable()  # the ledger lags: what waits for it must fit into the meter
         try:
             hold = await admit(request_id, caller, order, self._counters)
         except MeterUnavailable as failure:

@@ -86,7 +86,7 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """A limit bit: `limit_name` is calls, spend, budget, requests, tokens, concurrency, quotes or backlog."""
+    """A limit bit: `limit_name` is calls, spend, budget, requests, tokens, concurrency or quotes."""
 
     limit_name: str
     budget: int  # which of the budgets that were asked about, from 1; 0 for other limits
@@ -161,11 +161,12 @@ class Counter:
     start_ms: int
     end_ms: int
     key_ids: tuple[str, ...] | None = None  # whose calls count; None for every key's
+    before: str = ""  # the period before; "" for a budget's
 
     @classmethod
     def of_period(cls, period: BillingPeriod) -> "Counter":
         """The calls and the spend of a billing period."""
-        return cls(period.key, period.key, _ms(period.start), _ms(period.end))
+        return cls(period.key, period.key, _ms(period.start), _ms(period.end), before=period.previous.key)
 
     @classmethod
     def of_budget(cls, name: str, window: BudgetWindow, key_ids: Sequence[str] | None) -> "Counter":

@@ -42,6 +42,7 @@ class MeterWatch:
         self._shards = Shards(counters.client)
         self._put_back = put_back
         self._ready = [False] * SHARDS
+        self._waiting = [0] * SHARDS
         self._run_ids: dict[str, str] = {}  # host:port -> the server that answered there
         self._unsound_since: dict[int, float] = {}
         self._to_put_back: set[int] = set()
@@ -51,6 +52,10 @@ class MeterWatch:
     def is_ready(self, account_id: str) -> bool:
         """Tell whether an account's counters answered, and were sound, when last heard of."""
         return self._ready[shard_of(account_id)]
+
+    def waiting(self, account_id: str) -> int:
+        """How many reports waited for the ledger in an account's shard when last looked, LOOK_SECONDS ago at most."""
+        return self._waiting[shard_of(account_id)]
 
     @property
     def all_ready(self) -> bool:
@@ -103,6 +108,7 @@ class MeterWatch:
         for shard in set(range(SHARDS)) - sound.keys():
             self._close(shard, str(states[shard]))
         for shard, state in sound.items():
+            self._waiting[shard] = state.waiting
             self._compare(shard, state)
         try:
             if due := self._to_put_back & sound.keys():

@@ -16,7 +16,7 @@ from gateway.quote_terms import Quote, read_terms
 from gateway.scripting import Scripts
 
 MOST_CALLS = 3  # of one quote: so many fail before it is used up. They pass the requests a minute but once
-_FIELDS = ("terms", "state", "period", "nano", "tokens", "until", "rid", "budgets")
+_FIELDS = ("terms", "state", "period", "nano", "tokens", "until", "rid", "counters")
 
 
 class QuoteHolds:
@@ -32,12 +32,12 @@ class QuoteHolds:
         Accounts of one shard could ask for each other's: whose it is, the terms say by the key.
         """
         keys = keys_of(account_id)
-        found: Any = await self._counters.client.hmget(keys.hold(quote_id), _FIELDS)
+        found: Any = await self._counters.client.hmget(keys.quote(quote_id), _FIELDS)
         terms, *facts = found
         if terms is None:
             return None
-        state, period, nano, tokens, until, rid, budgets = ((fact or b"").decode() for fact in facts)
-        names = tuple(name.removeprefix(keys.budget_prefix) for name in budgets.split())
+        state, period, nano, tokens, until, rid, counters = ((fact or b"").decode() for fact in facts)
+        names = tuple(name.removeprefix(keys.budget_prefix) for name in counters.split()[1:])
         numbers = (int(nano), int(tokens), int(until))
         return Quote(quote_id, state, read_terms(terms), period, *numbers, rid, names)
 
@@ -54,8 +54,9 @@ class QuoteHolds:
         """Make a quote's hold a call's. Returns OK, USED with the id of the call that did so, EXPIRED or NONE.
         Repeatable."""
         keys = keys_of(account_id)
-        names = (keys.hold(quote_id), keys.hold(request_id), keys.open, keys.deadlines, keys.quotes)
-        args = (quote_id, request_id, self._counters.hold_ms, report)
+        names = (keys.quote(quote_id), keys.hold(quote_id), keys.hold(request_id))
+        names += (keys.open, keys.deadlines, keys.quotes)
+        args = (quote_id, request_id, self._counters.hold_ms, report, account_id)
         word, *rest = (part.decode() for part in await self._scripts.run("redeem", names, args))
         return word, rest[0] if rest else ""
 
@@ -63,15 +64,15 @@ class QuoteHolds:
         """Settle a call that failed and was not charged, and make its hold the quote's again; or settle it alone, where
         the quote's time or tries are over. Returns what `Counters.settle` returns. Repeatable."""
         keys, rid = keys_of(settlement.account_id), settlement.request_id
-        names = (keys.hold(quote_id), keys.hold(rid), keys.open, keys.deadlines, keys.quotes, keys.stream)
-        args = (quote_id, rid, settlement.report, MOST_CALLS)
+        names = (keys.quote(quote_id), keys.hold(quote_id), keys.hold(rid))
+        names += (keys.open, keys.deadlines, keys.quotes, keys.stream)
+        args = (quote_id, rid, settlement.report, MOST_CALLS, settlement.account_id)
         word: str = (await self._scripts.run("reopen", names, args)).decode()
         return await self._counters.settle(settlement) if word == "NO" else word
 
     async def release(self, account_id: str, quote: Quote) -> bool:
         """Give a quote's hold back. False if it is not open any more. Repeatable."""
         keys = keys_of(account_id)
-        names = (keys.quota(quote.period), keys.tokens, keys.open, keys.deadlines, keys.quotes)
-        return bool(
-            await self._scripts.run("release", (*names, keys.hold(quote.quote_id)), (quote.quote_id,))
-        )
+        names = (keys.quota(quote.period), keys.open, keys.quotes)
+        names += (keys.quote(quote.quote_id), keys.hold(quote.quote_id))
+        return bool(await self._scripts.run("release", names, (quote.quote_id,)))

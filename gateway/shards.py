@@ -19,6 +19,7 @@ class ShardState:
 
     run_id: str
     epoch: str
+    waiting: int = 0  # reports in its stream that the ledger does not have yet
 
     @property
     def is_sound(self) -> bool:
@@ -46,21 +47,24 @@ class Shards:
         try:
             async with self.client.pipeline(transaction=False) as pipe:
                 pipe.info("server")
-                for shard in range(SHARDS):
-                    pipe.get(f"{shard_tag(shard)}epoch")
-                info, *epochs = await pipe.execute()
+                for tag in map(shard_tag, range(SHARDS)):
+                    pipe.get(f"{tag}epoch")
+                    pipe.xlen(f"{tag}usage")
+                info, *found = await pipe.execute()
         except RedisError as failure:
             return [failure] * SHARDS
-        return [ShardState(info["run_id"], (epoch or b"").decode()) for epoch in epochs]
+        pairs = zip(found[::2], found[1::2], strict=True)
+        return [ShardState(info["run_id"], (epoch or b"").decode(), waiting) for epoch, waiting in pairs]
 
     async def _state(self, shard: int) -> ShardState:
-        name = f"{shard_tag(shard)}epoch"
-        client = await node_of(self.client, name)
+        tag = shard_tag(shard)
+        client = await node_of(self.client, tag)
         async with client.pipeline(transaction=False) as pipe:
             pipe.info("server")
-            pipe.get(name)
-            info, epoch = await pipe.execute()
-        return ShardState(info["run_id"], (epoch or b"").decode())
+            pipe.get(f"{tag}epoch")
+            pipe.xlen(f"{tag}usage")
+            info, epoch, waiting = await pipe.execute()
+        return ShardState(info["run_id"], (epoch or b"").decode(), waiting)
 
     async def declare_sound(self, shard: int, seen: str, epoch: str) -> bool:
         """Give a shard a new epoch. False if somebody did so since `seen` was there."""

@@ -1,122 +1,120 @@
 #!lua
 -- Checks every limit of a call and takes a hold, or says which limit bit. Nothing is written on a refusal.
--- Safe to repeat: a request id that holds already is admitted again without a second hold.
+-- Safe to repeat: a request id that has a hold already, or had one, is admitted again without a second hold.
 --
--- KEYS 1 quota (hash)  2 requests of the last minute (zset)  3 tokens, GCRA's TAT in µs (string)
---      4 open calls of the account (zset: request id -> deadline ms)  5 deadlines of the shard (zset)
---      6 this call's hold (hash)  7 the shard's usage stream  8... a counter for each budget (hash)
--- ARGV 1 request id  2 period start ms  3 period end ms  4 hold lasts ms  5 calls a period  6 spend limit nano
---      7 requests a minute  8 tokens a minute  9 calls at once  10 nano to hold  11 tokens to hold
---      12 account  13 period  14 report of an abandoned call (JSON)  15 longest usage stream
---      16... limit of each budget, nano; and where it is a quote, not a call: its terms (JSON), when it ends at the
---      latest (ms), the account's quotes (a zset in the same slot: quote id -> deadline ms), the most of them at once
+-- KEYS 1 quota (hash)  2 requests of the last minute (zset)  3 open calls of the account (zset)
+--      4 accounts of the shard by when the sweep looks at them (zset)  5 this call's hold (string)
+--      6... a counter for each budget (hash)
+-- ARGV 1 request id  2 numbers, as `Counters.admit` packs them: period start ms, period end ms, hold lasts ms, calls a
+--      period, spend limit nano, requests a minute, tokens a minute, calls at once, nano to hold, tokens to hold, and the
+--      limit of each budget nano  3 account  4 report of an abandoned call (JSON)
+--      and where it is a quote, not a call: 5 its terms (JSON)  6 when it ends at the latest, ms  7 the most quotes at
+--      once  8 the account's quotes (a zset in the same slot: quote id -> deadline ms)  9 the quote (a hash there)
+--      10 period
 -- A limit of -1 means none: a budget with it only counts. All time is the server's.
 -- Answers {"OK", state} or {"NO", limit's name, its budget's number from 1 or 0, limit, used, ms until it may
 --      pass, state}, where state is now ms, calls, nano, requests this minute, tokens free, open, nano that the
 --      tightest budget has left (-1 without one); or
 --      {"MISS", numbers of the counters that are not there: 0 the quota, 1... the budgets} (rebuild them first)
 --      or {"PERIOD", now ms} (the clock moved on).
-local n = {}
-for i = 2, #ARGV do n[i] = tonumber(ARGV[i]) end
-local function int(x) return string.format('%.0f', x) end -- where a text is made of it; commands take numbers
-local t = redis.call('TIME')
-local now_us = tonumber(t[1]) * 1000000 + tonumber(t[2])
+local call, MINUTE_US = redis.call, 60000000
+local start, stop, lasts, most_calls, most_nano, rpm, tpm, at_once, nano, tokens = struct.unpack('<dddddddddd', ARGV[2])
+local t = call('TIME')
+local now_us = t[1] * 1000000 + t[2]
 local now = math.floor(now_us / 1000)
+if now < start or now >= stop then return {'PERIOD', now} end
 
-if now < n[2] or now >= n[3] then return {'PERIOD', now} end
-local missing, budgets, spent = {'MISS'}, #KEYS - 7, {}
-local q = redis.call('HMGET', KEYS[1], 'seeded', 'calls', 'held_calls', 'nano', 'held_nano')
+-- Look: at counters, which must all be there, and at what the last minute brought.
+local q = call('HMGET', KEYS[1], 'seeded', 'calls', 'held_calls', 'nano', 'held_nano', 'tat', 'trim_at')
+local missing, budgets, most, spent = {'MISS'}, #KEYS - 5, {}, {}
 if not q[1] then missing[2] = 0 end
 for i = 1, budgets do
-  local b = redis.call('HMGET', KEYS[7 + i], 'seeded', 'nano', 'held_nano')
+  local b = call('HMGET', KEYS[5 + i], 'seeded', 'nano', 'held_nano')
   if not b[1] then missing[#missing + 1] = i end
-  spent[i] = tonumber(b[2] or '0') + tonumber(b[3] or '0')
+  most[i], spent[i] = struct.unpack('<d', ARGV[2], 73 + 8 * i), (b[2] or 0) + (b[3] or 0)
 end
 if #missing > 1 then return missing end
-local calls = tonumber(q[2] or '0') + tonumber(q[3] or '0')
-local nano = tonumber(q[4] or '0') + tonumber(q[5] or '0')
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', '(' .. int(now_us - 60000000))
-local minute = redis.call('ZCARD', KEYS[2])
-local tat = math.max(tonumber(redis.call('GET', KEYS[3]) or '0'), now_us)
-local open = redis.call('ZCOUNT', KEYS[4], '(' .. int(now), '+inf')
-local tpm = n[8]
--- A clock that stepped back must not lock the account out for longer than a minute.
-if tat > now_us + 60000000 then tat = now_us + 60000000 end
-local function tokens_free(at)
-  if tpm < 0 then return -1 end
-  return math.floor((now_us + 60000000 - at) * tpm / 60000000)
-end
+local held_calls, held_nano = q[3] + 0, q[5] + 0
+local calls, used = q[2] + held_calls, q[4] + held_nano
+local minute = rpm < 0 and 0 or call('ZCOUNT', KEYS[2], now_us - MINUTE_US + 1, '+inf')
+local open = call('ZCOUNT', KEYS[3], now + 1, '+inf')
+-- Tokens, by GCRA: the time at which all of them are there again. A clock that stepped back must not lock the account
+-- out for longer than a minute.
+local tat = math.min(math.max(q[6] or 0, now_us), now_us + MINUTE_US)
+local tat_after = tat
+if tpm >= 0 then tat_after = tpm == 0 and math.huge or tat + math.ceil(tokens * MINUTE_US / tpm) end
+local alive = ARGV[5] and call('ZRANGE', ARGV[8], now + 1, '+inf', 'BYSCORE', 'WITHSCORES')
+
+local function tokens_free(at) return tpm < 0 and -1 or math.floor((now_us + MINUTE_US - at) * tpm / MINUTE_US) end
 local function room()
   local least = -1
   for i = 1, budgets do
-    local left = math.max(n[15 + i] - spent[i], 0)
-    if n[15 + i] >= 0 and (least < 0 or left < least) then least = left end
+    local left = math.max(most[i] - spent[i], 0)
+    if most[i] >= 0 and (least < 0 or left < least) then least = left end
   end
-  return int(least)
-end
-local function ok() return {'OK', now, calls, int(nano), minute, tokens_free(tat), open, room()} end
-local function no(name, budget, limit, used, wait)
-  return {'NO', name, budget, limit, used, wait, now, calls, int(nano), minute, tokens_free(tat), open, room()}
+  return least
 end
 
-if redis.call('HGET', KEYS[6], 'state') then return ok() end
--- Lasting limits first: who is out of calls should hear that, not "slow down".
-if n[5] >= 0 and calls + 1 > n[5] then return no('calls', 0, n[5], calls, int(n[3] - now)) end
-if n[6] >= 0 and nano + n[10] > n[6] then return no('spend', 0, ARGV[6], int(nano), int(n[3] - now)) end
-for i = 1, budgets do
-  local limit = n[15 + i]
-  if limit >= 0 and spent[i] + n[10] > limit then return no('budget', i, ARGV[15 + i], int(spent[i]), 0) end
-end
-if n[15] >= 0 and redis.call('XLEN', KEYS[7]) > n[15] then return no('backlog', 0, n[15], n[15], 5000) end
-if n[7] >= 0 and minute + 1 > n[7] then
-  local oldest = redis.call('ZRANGE', KEYS[2], minute - n[7], minute - n[7], 'WITHSCORES')
-  local wait = n[7] == 0 and 60000000 or tonumber(oldest[2]) + 60000000 - now_us
-  return no('requests', 0, n[7], minute, math.ceil(wait / 1000))
-end
-local tat_after = tat
-if tpm >= 0 then
-  tat_after = tpm == 0 and math.huge or tat + math.ceil(n[11] * 60000000 / tpm)
-  if tat_after > now_us + 60000000 then
-    local wait = math.min(tat_after - now_us - 60000000, 60000000)
-    return no('tokens', 0, tpm, tpm - tokens_free(tat), math.ceil(wait / 1000))
+-- Judge. Lasting limits first: who is out of calls should hear that, not "slow down".
+-- Returns the limit that bites: its name, its budget's number, limit, used, ms until it may pass; or nothing.
+local function refusal()
+  if most_calls >= 0 and calls + 1 > most_calls then return 'calls', 0, most_calls, calls, stop - now end
+  if most_nano >= 0 and used + nano > most_nano then return 'spend', 0, most_nano, used, stop - now end
+  for i = 1, budgets do
+    if most[i] >= 0 and spent[i] + nano > most[i] then return 'budget', i, most[i], spent[i], 0 end
+  end
+  if rpm >= 0 and minute + 1 > rpm then
+    local since = {now_us - MINUTE_US + 1, '+inf', 'WITHSCORES', 'LIMIT', minute - rpm, 1}
+    local oldest = rpm > 0 and call('ZRANGEBYSCORE', KEYS[2], unpack(since))[2] or now_us
+    return 'requests', 0, rpm, minute, math.ceil((oldest + MINUTE_US - now_us) / 1000)
+  end
+  if tat_after > now_us + MINUTE_US then
+    local wait = math.min(tat_after - now_us - MINUTE_US, MINUTE_US)
+    return 'tokens', 0, tpm, tpm - tokens_free(tat), math.ceil(wait / 1000)
+  end
+  if at_once >= 0 and open + 1 > at_once then return 'concurrency', 0, at_once, open, 1000 end
+  if alive and #alive / 2 >= tonumber(ARGV[7]) then
+    return 'quotes', 0, tonumber(ARGV[7]), #alive / 2, math.ceil(alive[2] - now)
   end
 end
-if n[9] >= 0 and open + 1 > n[9] then return no('concurrency', 0, n[9], open, 1000) end
-local terms, deadline = ARGV[16 + budgets], now + n[4]
-if terms then
-  local alive = redis.call('ZRANGE', ARGV[18 + budgets], '(' .. int(now), '+inf', 'BYSCORE', 'WITHSCORES')
-  if #alive / 2 >= n[19 + budgets] then
-    return no('quotes', 0, n[19 + budgets], #alive / 2, math.ceil(tonumber(alive[2]) - now))
-  end
+local name, budget, limit, so_far, wait = refusal()
+if name and call('EXISTS', KEYS[5]) == 0 then
+  return {'NO', name, budget, limit, so_far, wait, now, calls, used, minute, tokens_free(tat), open, room()}
+end
+
+-- Take the hold, and with it its place in every counter. Everything that could fail is behind us.
+local counters = budgets == 0 and KEYS[1] or KEYS[1] .. ' ' .. table.concat(KEYS, ' ', 6)
+local hold = struct.pack('<ddddHc0', nano, tokens, tpm, now_us, #counters, counters) .. ARGV[4]
+if name or not call('SET', KEYS[5], (alive and 'quot' or 'open') .. hold, 'NX') then
+  return {'OK', now, calls, used, minute, tokens_free(tat), open, room()} -- it is a repetition
+end
+local deadline = now + lasts
+if alive then
   -- A quote ends with the period and with the budgets' windows that it is held in, and so its call belongs to them too.
-  deadline = math.min(deadline, n[3], n[17 + budgets])
+  deadline = math.min(deadline, stop, tonumber(ARGV[6]))
+  call('HSET', ARGV[9], 'terms', ARGV[5], 'state', 'open', 'until', deadline, 'period', ARGV[10], 'nano', nano,
+       'tokens', tokens, 'counters', counters, 'report', ARGV[4])
+  call('ZADD', ARGV[8], deadline, ARGV[1])
 end
-
--- Admitted. Everything that could fail is behind us; from here on only writes.
-local held_calls, held_nano = tonumber(q[3] or '0') + 1, tonumber(q[5] or '0') + n[10]
-if math.abs(held_nano) < 2^53 then
-  redis.call('HSET', KEYS[1], 'held_calls', held_calls, 'held_nano', held_nano)
+call('ZADD', KEYS[3], deadline, ARGV[1])
+call('ZADD', KEYS[4], 'LT', deadline, ARGV[3]) -- the sweep looks at the account when its first deadline passes
+local trim_at = tonumber(q[7] or 0)
+if rpm >= 0 then
+  call('ZADD', KEYS[2], now_us, ARGV[1])
+  if trim_at <= now or trim_at > now + 60000 then -- now and then: it need not be short, only right
+    call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now_us - MINUTE_US)
+    call('PEXPIRE', KEYS[2], 180000)
+    trim_at = now + 60000
+  end
+end
+if math.abs(held_nano + nano) < 2^53 then
+  call('HSET', KEYS[1], 'held_calls', held_calls + 1, 'held_nano', held_nano + nano, 'tat', tat_after, 'trim_at', trim_at)
 else -- past what a number of Lua holds exactly
-  redis.call('HINCRBY', KEYS[1], 'held_calls', 1)
-  redis.call('HINCRBY', KEYS[1], 'held_nano', ARGV[10])
+  call('HSET', KEYS[1], 'held_calls', held_calls + 1, 'tat', tat_after, 'trim_at', trim_at)
+  call('HINCRBY', KEYS[1], 'held_nano', nano)
 end
 for i = 1, budgets do
-  redis.call('HINCRBY', KEYS[7 + i], 'held_nano', ARGV[10])
-  spent[i] = spent[i] + n[10]
+  call('HINCRBY', KEYS[5 + i], 'held_nano', nano)
+  spent[i] = spent[i] + nano
 end
-if n[7] >= 0 then
-  redis.call('ZADD', KEYS[2], now_us, ARGV[1])
-  if redis.call('PTTL', KEYS[2]) < 61000 then redis.call('PEXPIRE', KEYS[2], 180000) end -- written now and then
-end
-if tpm >= 0 then redis.call('SET', KEYS[3], tat_after, 'PX', 61000) end
-redis.call('ZADD', KEYS[4], deadline, ARGV[1])
-redis.call('ZADD', KEYS[5], deadline, ARGV[1])
-redis.call('HSET', KEYS[6], 'state', 'open', 'account', ARGV[12], 'period', ARGV[13], 'nano', ARGV[10],
-           'tokens', ARGV[11], 'tpm', ARGV[8], 'at_us', now_us, 'report', ARGV[14],
-           unpack(budgets > 0 and {'budgets', table.concat(KEYS, ' ', 8)} or {}))
-if terms then
-  redis.call('HSET', KEYS[6], 'terms', terms, 'until', int(deadline))
-  redis.call('ZADD', ARGV[18 + budgets], int(deadline), ARGV[1])
-end
-calls, nano, minute, open, tat = calls + 1, nano + n[10], minute + 1, open + 1, tat_after
-return ok()
+return {'OK', now, calls + 1, used + nano, minute + 1, tokens_free(tat_after), open + 1, room()}

@@ -13,15 +13,13 @@ local mark = redis.call('HMGET', KEYS[1], 'rid', 'print', 'state', 'until', 'str
 local rid = mark[1]
 if rid and rid ~= ARGV[1] then
   if mark[2] ~= ARGV[2] then return {'OTHER', rid} end
-  local hold = redis.call('HGET', ARGV[5] .. 'hold:' .. rid, 'state')
-  if hold == 'open' then return {'BUSY', rid} end
-  if hold == 'done' or (mark[3] == 'answered' and not hold) then return {'DONE', rid, mark[5]} end
-  if not hold and now < tonumber(mark[4]) then return {'BUSY', rid} end
-  -- It was swept, or never got as far as a hold. Should it wake up after all, it finds itself settled: no charge.
   local old = ARGV[5] .. 'hold:' .. rid
-  redis.call('DEL', old)
-  redis.call('HSET', old, 'state', 'done')
-  redis.call('PEXPIRE', old, ARGV[4])
+  local hold = redis.call('GETRANGE', old, 0, 3)
+  if hold == 'open' then return {'BUSY', rid} end
+  if hold == 'done' or (mark[3] == 'answered' and hold == '') then return {'DONE', rid, mark[5]} end
+  if hold == '' and now < tonumber(mark[4]) then return {'BUSY', rid} end
+  -- It was swept, or never got as far as a hold. Should it wake up after all, it finds itself settled: no charge.
+  redis.call('SET', old, 'done', 'PX', ARGV[4])
 end
 redis.call('HSET', KEYS[1], 'rid', ARGV[1], 'print', ARGV[2], 'state', 'open', 'stream', ARGV[6],
            'until', string.format('%.0f', now + tonumber(ARGV[3])))

@@ -6,6 +6,7 @@
 -- is added here, in the same step as the start, unless the ledger's writer may have seen it too: then MOVED.
 --
 -- KEYS 1 counter (hash)  2 usage stream  3 open calls of the account (zset)  4 epoch of the shard (string)
+--      5 for a period: the counter of the one before, whose tokens a minute go on here
 -- ARGV 1 account  2 calls and 3 nano so far  4 expires at ms  5 entry read last  6 consumer group of the ledger's
 --      writer  7 the shard's key prefix  8 period that is counted, or "" for a budget's counter, which counts
 --      9 calls begun from, ms, 10 until, ms, and 11 with these keys (JSON list), or "" for all keys
@@ -56,14 +57,25 @@ for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '(' .. ARGV[5], '+')) do
 end
 for _, rid in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
   local key = ARGV[7] .. 'hold:' .. rid
-  local hold = redis.call('HMGET', key, 'state', 'nano', 'report', 'budgets')
-  if hold[1] == 'open' and counts(hold[3] or '') then
-    held_calls, held_nano = held_calls + 1, held_nano + tonumber(hold[2])
-    local budgets = hold[4] or ''
-    if is_budget and not string.find(budgets, KEYS[1], 1, true) then
-      redis.call('HSET', key, 'budgets', budgets .. ' ' .. KEYS[1])
+  local hold = redis.call('GET', key) or ''
+  local state = string.sub(hold, 1, 4)
+  if state == 'open' or state == 'quot' then
+    local its_nano, tokens, tpm, begun_us, counters, report_at = struct.unpack('<ddddHc0', hold, 5)
+    local report = string.sub(hold, report_at)
+    if counts(report) then
+      held_calls, held_nano = held_calls + 1, held_nano + its_nano
+      if is_budget and not string.find(counters, KEYS[1], 1, true) then
+        counters = counters .. ' ' .. KEYS[1]
+        local numbers = struct.pack('<ddddHc0', its_nano, tokens, tpm, begun_us, #counters, counters)
+        redis.call('SET', key, state .. numbers .. report)
+        if state == 'quot' then redis.call('HSET', ARGV[7] .. 'quote:' .. rid, 'counters', counters) end
+      end
     end
   end
+end
+if not is_budget then
+  redis.call('HSETNX', KEYS[1], 'tat', redis.call('HGET', KEYS[5], 'tat') or 0)
+  if redis.call('EXISTS', KEYS[5]) == 1 then redis.call('HSET', KEYS[5], 'next', KEYS[1]) end
 end
 local function int(x) return string.format('%.0f', x) end
 redis.call('HSET', KEYS[1], 'seeded', 1, 'calls', int(calls), 'nano', int(nano),

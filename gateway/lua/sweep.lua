@@ -2,36 +2,50 @@
 -- nobody redeemed there is no record, since there was no call.
 -- Safe to repeat and to run from many places at once.
 --
--- KEYS 1 deadlines of the shard (zset)  2 usage stream        ARGV 1 most to end at once  2 the shard's key prefix
+-- KEYS 1 accounts of the shard by when to look at them (zset)  2 usage stream
+-- ARGV 1 most to end at once  2 the shard's key prefix
 -- Answers the ids of the calls and quotes that were ended. The other keys it touches carry the same hash tag.
-local t = redis.call('TIME')
-local now = string.format('%.0f', tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000))
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, tonumber(ARGV[1]))
-for _, rid in ipairs(due) do
-  local key = ARGV[2] .. 'hold:' .. rid
-  local hold = redis.call('HMGET', key, 'state', 'account', 'period', 'nano', 'report', 'budgets', 'terms')
-  redis.call('ZREM', KEYS[1], rid)
-  if hold[1] == 'open' then
-    local held = string.format('%.0f', 0 - tonumber(hold[4]))
-    local quota = ARGV[2] .. 'quota:' .. hold[2] .. ':' .. hold[3]
-    if redis.call('HEXISTS', quota, 'seeded') == 1 then
-      redis.call('HINCRBY', quota, 'held_calls', -1)
-      redis.call('HINCRBY', quota, 'held_nano', held)
-    end
-    for budget in string.gmatch(hold[6] or '', '%S+') do
-      if redis.call('HEXISTS', budget, 'seeded') == 1 then redis.call('HINCRBY', budget, 'held_nano', held) end
-    end
-    redis.call('ZREM', ARGV[2] .. 'open:' .. hold[2], rid)
-    if hold[7] then
-      redis.call('ZREM', ARGV[2] .. 'quotes:' .. hold[2], rid)
-      redis.call('HSET', key, 'state', 'expired')
-    else
-      redis.call('XADD', KEYS[2], '*', 'kind', 'abandoned', 'report', hold[5])
-      redis.call('DEL', key)
-      -- A settlement that comes after this must still find the budgets that it belongs to.
-      redis.call('HSET', key, 'state', 'void', 'budgets', hold[6] or '')
-    end
-    redis.call('EXPIRE', key, 86400)
+local call, tag, most = redis.call, ARGV[2], tonumber(ARGV[1])
+local t = call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+
+local function give_back(counter, calls, nano)
+  if call('HEXISTS', counter, 'seeded') == 0 then return end
+  if calls > 0 then call('HINCRBY', counter, 'held_calls', 0 - calls) end
+  call('HINCRBY', counter, 'held_nano', 0 - nano)
+end
+local function end_hold(account, id)
+  local key = tag .. 'hold:' .. id
+  local hold = call('GET', key) or ''
+  local state = string.sub(hold, 1, 4)
+  if state ~= 'open' and state ~= 'quot' then return end
+  local nano, _, _, _, counters, report_at = struct.unpack('<ddddHc0', hold, 5)
+  local calls = 1 -- the first counter is the period's, which counts calls too
+  for counter in string.gmatch(counters, '%S+') do
+    give_back(counter, calls, nano)
+    calls = 0
+  end
+  if state == 'quot' then
+    call('ZREM', tag .. 'quotes:' .. account, id)
+    call('HSET', tag .. 'quote:' .. id, 'state', 'expired')
+    call('EXPIRE', tag .. 'quote:' .. id, 86400)
+    call('DEL', key)
+  else
+    call('XADD', KEYS[2], '*', 'kind', 'abandoned', 'report', string.sub(hold, report_at))
+    -- A settlement that comes after this must still find the counters that it belongs to.
+    call('SET', key, 'void' .. struct.pack('<ddddHc0', 0, 0, -1, 0, #counters, counters), 'EX', 86400)
   end
 end
-return due
+
+local ended = {}
+for _, account in ipairs(call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, most)) do
+  local open = tag .. 'open:' .. account
+  for _, id in ipairs(call('ZRANGEBYSCORE', open, '-inf', now, 'LIMIT', 0, most - #ended)) do
+    end_hold(account, id)
+    call('ZREM', open, id)
+    ended[#ended + 1] = id
+  end
+  local first = call('ZRANGE', open, 0, 0, 'WITHSCORES')[2]
+  if first then call('ZADD', KEYS[1], first, account) else call('ZREM', KEYS[1], account) end
+end
+return ended

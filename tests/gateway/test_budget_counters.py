@@ -78,7 +78,9 @@ class Bench:
 
     async def expire(self, rid: str) -> None:
         """Let the hold's deadline pass, and sweep."""
-        await self.client.zadd(keys_of(self.account).deadlines, {rid: 1})
+        keys = keys_of(self.account)
+        await self.client.zadd(keys.open, {rid: 1})
+        await self.client.zadd(keys.deadlines, {self.account: 1})
         for shard in range(SHARDS):
             await self.meter.sweep(shard)
 

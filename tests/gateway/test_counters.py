@@ -14,10 +14,18 @@ from billing.period import BillingPeriod
 from gateway import counters
 from gateway.counters import Admitted, Counters, Denied, Limits, Missing, Settlement, WrongPeriod
 from gateway.meter_keys import SHARDS, keys_of
+from gateway.shards import node_of
 from gateway.usage_stream import UsageStream
 
 NONE = Limits(calls=-1, spend_nano=-1, requests_per_minute=-1, tokens_per_minute=-1, concurrency=-1)
 PERIOD = BillingPeriod.containing(timezone.now())
+# Moves the moment at which a hold was taken back. ARGV µs
+BEGAN_EARLIER = """
+local hold = redis.call('GET', KEYS[1])
+local nano, tokens, tpm, begun_us, counters, report_at = struct.unpack('<ddddHc0', hold, 5)
+local moved = struct.pack('<ddddHc0', nano, tokens, tpm, begun_us - ARGV[1], #counters, counters)
+redis.call('SET', KEYS[1], string.sub(hold, 1, 4) .. moved .. string.sub(hold, report_at))
+"""
 
 
 class Bench:
@@ -48,7 +56,9 @@ class Bench:
 
     async def expire(self, rid: str) -> None:
         """Let the hold's deadline pass."""
-        await self.meter.client.zadd(keys_of(self.account).deadlines, {rid: 1})
+        keys = keys_of(self.account)
+        await self.meter.client.zadd(keys.open, {rid: 1})
+        await self.meter.client.zadd(keys.deadlines, {self.account: 1})
 
     async def sweep(self) -> list[str]:
         return [rid for shard in range(SHARDS) for rid in await self.meter.sweep(shard)]
@@ -222,8 +232,9 @@ def test_tokens_that_the_clock_gave_back_are_not_given_back_again(on_meter: OnMe
         assert isinstance(await bench.admit(minute, tokens=100, rid=first), Admitted)
         assert isinstance(await bench.admit(minute, tokens=100), Denied)
         # A minute passes: every stored time moves back.
-        await bench.meter.client.decrby(keys.tokens, 60_000_000)
-        await bench.meter.client.hincrby(keys.hold(first), "at_us", -60_000_000)
+        await bench.meter.client.hincrby(keys.quota(PERIOD.key), "tat", -60_000_000)
+        node = await node_of(bench.meter.client, keys.tag)
+        await node.eval(BEGAN_EARLIER, 1, keys.hold(first), 60_000_000)
         assert isinstance(await bench.admit(minute, tokens=100), Admitted)
         await bench.settle(first, tokens=0)
         assert isinstance(await bench.admit(minute, tokens=100), Denied)
@@ -254,6 +265,6 @@ def test_scripts_survive_a_flush_of_the_script_cache(on_meter: OnMeter) -> None:
 def test_all_keys_of_an_account_share_a_slot() -> None:
     for account in (str(uuid.uuid4()) for _ in range(50)):
         keys = keys_of(account)
-        names = [keys.minute, keys.tokens, keys.open, keys.deadlines, keys.stream]
-        names += [keys.quota("2026-11"), keys.hold("x")]
+        names = [keys.minute, keys.open, keys.deadlines, keys.stream]
+        names += [keys.quota("2026-11"), keys.hold("x"), keys.quote("x")]
         assert len({name[name.index("{") : name.index("}")] for name in names}) == 1

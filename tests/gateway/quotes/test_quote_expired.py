@@ -62,7 +62,7 @@ def test_a_call_that_redeemed_a_quote_and_whose_process_died_is_abandoned_as_any
         from gateway.counters import Counters
         from gateway.quote_holds import QuoteHolds
 
-        report = (await meter.client.hget(keys.hold(said["id"]), "report")).replace(
+        report = (await meter.client.hget(keys.quote(said["id"]), "report")).replace(
             said["id"].encode(), rid.encode()
         )
         return await QuoteHolds(Counters(meter.client, hold_ms=1)).redeem(

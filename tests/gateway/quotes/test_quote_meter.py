@@ -109,9 +109,9 @@ def test_a_call_that_failed_hands_the_hold_back_and_no_counter_moves(meter_url: 
             assert await alice.held() == ((1, 100, 100) if is_open else (0, 0, 0))
             keys = keys_of(alice.id)
             assert await alice.meter.client.xlen(keys.stream) == number
-            places = (keys.quotes, keys.open, keys.deadlines)
-            assert [await alice.meter.client.zcard(name) for name in places] == [int(is_open)] * 3
-            assert (await alice.meter.client.ttl(keys.hold(quote_id)) == -1) == is_open
+            places = (keys.quotes, keys.open)
+            assert [await alice.meter.client.zcard(name) for name in places] == [int(is_open)] * 2
+            assert (await alice.meter.client.ttl(keys.quote(quote_id)) == -1) == is_open
 
     on(meter_url, story)
 

@@ -59,7 +59,7 @@ def test_it_ends_with_the_day_of_a_budget(web: Web, person: People, meter: Any) 
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     assert datetime.fromisoformat(said["expires_at"]) <= midnight
     keys = keys_of(str(alice.account.pk))
-    budgets = meter.hget(keys.hold(said["id"]), "budgets").split()
+    budgets = meter.hget(keys.quote(said["id"]), "counters").split()[1:]
     assert [int(meter.hget(name, "held_nano")) for name in budgets] == [said["max_cost_nano"]] * 2
     one(web, alice, said["id"], "DELETE")
 

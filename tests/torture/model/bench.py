@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 from typing import Any, TypeVar
 
 import orjson
@@ -20,25 +21,35 @@ HOLD_MS = 30_000
 ACCOUNTS = [f"{number:08d}-0000-7000-8000-000000000000" for number in range(40)]
 Result = TypeVar("Result")
 
-# Moves every time that is stored for an account back. KEYS minute, tokens, open, deadlines, quotes, marks of keys...
+# Moves every time that is stored for an account back. KEYS minute, open, deadlines, quotes, marks of keys...
 # ARGV ms, tag
 PASS_TIME = """
 local ms = tonumber(ARGV[1])
 for _, rid in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do redis.call('ZINCRBY', KEYS[1], -ms * 1000, rid) end
-local tat = redis.call('GET', KEYS[2])
-if tat then redis.call('SET', KEYS[2], string.format('%.0f', tonumber(tat) - ms * 1000), 'KEEPTTL') end
-for _, hold in ipairs(redis.call('KEYS', ARGV[2] .. 'hold:*')) do -- also of quotes that may be opened again
-  if redis.call('HEXISTS', hold, 'at_us') == 1 then redis.call('HINCRBY', hold, 'at_us', -ms * 1000) end
-  if redis.call('HEXISTS', hold, 'until') == 1 then redis.call('HINCRBY', hold, 'until', -ms) end
+for _, quota in ipairs(redis.call('KEYS', ARGV[2] .. 'quota:*')) do
+  for name, by in pairs({tat = -ms * 1000, trim_at = -ms}) do
+    if tonumber(redis.call('HGET', quota, name) or 0) > 0 then redis.call('HINCRBY', quota, name, by) end
+  end
 end
-for i = 6, #KEYS do
+for _, key in ipairs(redis.call('KEYS', ARGV[2] .. 'hold:*')) do
+  local hold = redis.call('GET', key)
+  if #hold > 4 then
+    local nano, tokens, tpm, begun_us, counters, report_at = struct.unpack('<ddddHc0', hold, 5)
+    local moved = struct.pack('<ddddHc0', nano, tokens, tpm, begun_us - ms * 1000, #counters, counters)
+    redis.call('SET', key, string.sub(hold, 1, 4) .. moved .. string.sub(hold, report_at), 'KEEPTTL')
+  end
+end
+for _, quote in ipairs(redis.call('KEYS', ARGV[2] .. 'quote:*')) do -- also those that may be opened again
+  redis.call('HINCRBY', quote, 'until', -ms)
+end
+for i = 5, #KEYS do
   local left = redis.call('PTTL', KEYS[i])
   if left > 0 then
     redis.call('HINCRBY', KEYS[i], 'until', -ms)
     redis.call('PEXPIRE', KEYS[i], left - ms)
   end
 end
-for i = 3, 5 do
+for i = 2, 4 do
   for _, rid in ipairs(redis.call('ZRANGE', KEYS[i], 0, -1)) do redis.call('ZINCRBY', KEYS[i], -ms, rid) end
 end
 """
@@ -53,6 +64,11 @@ class Span:
     end: datetime
 
     @property
+    def previous(self) -> "Span":
+        """The span before: p3 after p2."""
+        return Span(f"p{int(self.key[1:]) - 1}", self.start, self.end)
+
+    @property
     def bounds_ms(self) -> tuple[int, int]:
         """Return `start` and `end` in Unix milliseconds."""
         return int(self.start.timestamp() * 1000), int(self.end.timestamp() * 1000)
@@ -64,7 +80,8 @@ class Seen:
 
     tallies: list[dict[str, int]]
     budgets: list[dict[str, int]]
-    deadlines: set[bytes]
+    looked_at: float | None  # when the sweep looks at the account, ms
+    first_deadline: float  # of what is open, ms
     open: set[bytes]
     quotes: set[bytes]
     entries: list[Any]
@@ -101,18 +118,22 @@ class Bench:
                 pipe.hgetall(keys.quota(period))
             for budget in budgets:
                 pipe.hgetall(keys.budget(budget))
-            pipe.zrange(keys.deadlines, 0, -1)
-            pipe.zrange(keys.open, 0, -1)
+            pipe.zscore(keys.deadlines, account)
+            pipe.zrange(keys.open, 0, -1, withscores=True)
             pipe.zrange(keys.quotes, 0, -1)
             pipe.xrange(keys.stream)
             pipe.time()
-            *found, deadlines, opened, quotes, entries, (seconds, micros) = pipe.execute()
-        tallies = [{name.decode(): int(value) for name, value in counted.items()} for counted in found]
+            *found, looked_at, opened, quotes, entries, (seconds, micros) = pipe.execute()
+        tallies = [
+            {name.decode(): int(value) for name, value in counted.items() if name != b"next"}
+            for counted in found
+        ]
         now_us = int(seconds) * 1_000_000 + int(micros)
         return Seen(
             tallies[: len(periods)],
             tallies[len(periods) :],
-            *(set(deadlines), set(opened), set(quotes)),
+            *(looked_at, min((deadline for _, deadline in opened), default=inf)),
+            *({rid for rid, _ in opened}, set(quotes)),
             entries,
             now_us,
         )
@@ -120,7 +141,7 @@ class Bench:
     def pass_time(self, account: str, ms: int, marks: Iterable[str] = ()) -> None:
         """Let time pass for an account, and for its idempotency keys of these names."""
         keys = keys_of(account)
-        names = (keys.minute, keys.tokens, keys.open, keys.deadlines, keys.quotes, *map(keys.mark, marks))
+        names = (keys.minute, keys.open, keys.deadlines, keys.quotes, *map(keys.mark, marks))
         self.outside(account).eval(PASS_TIME, len(names), *names, ms, keys.tag)
 
     def restart(self) -> None:

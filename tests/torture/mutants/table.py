@@ -64,8 +64,8 @@ MUTANTS = (
         MODEL,
         edits={
             "gateway/lua/sweep.lua": (
-                "for _, rid in ipairs(due) do",
-                "due = {}\nfor _, rid in ipairs(due) do",
+                "local ended = {}\n",
+                "local ended = {}\nif most then return ended end\n",
             )
         },
     ),
@@ -73,7 +73,7 @@ MUTANTS = (
         "hold-without-expiry",
         "an open call gets no deadline",
         MODEL,
-        edits={"gateway/lua/admit.lua": ("redis.call('ZADD', KEYS[5], deadline, ARGV[1])\n", "")},
+        edits={"gateway/lua/admit.lua": ("call('ZADD', KEYS[4], 'LT', deadline, ARGV[3])", "")},
     ),
     Mutant(
         "reply-before-settle",
@@ -85,7 +85,7 @@ MUTANTS = (
         "late-redemption",
         "a quote that has expired and is not swept yet is redeemed all the same",
         MODEL,
-        edits={"gateway/lua/redeem.lua": (" or tonumber(quote[4]) <= now", "")},
+        edits={"gateway/lua/redeem.lua": (" or tonumber(quote[3]) <= now", "")},
     ),
     Mutant(
         "failure-after-its-end",
@@ -97,7 +97,7 @@ MUTANTS = (
         "no-takeover",
         "a lost call whose key another has got is charged beside it, should it settle late",
         MODEL,
-        edits={"gateway/lua/claim.lua": ("  redis.call('HSET', old, 'state', 'done')\n", "")},
+        edits={"gateway/lua/claim.lua": ("  redis.call('SET', old, 'done', 'PX', ARGV[4])\n", "")},
     ),
     Mutant(
         "no-idempotency",

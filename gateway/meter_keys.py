@@ -4,14 +4,14 @@ Every key of an account carries the hash tag of its shard (`{07}`, 16 shards), s
 all of them and a cluster can split the load; the shard's usage stream carries it too, which is what makes
 "move the counters and emit the usage" one atomic step. ADR 0004 says why shards and not accounts.
 
-    tp:{07}:quota:<account>:<period>   hash   calls, nano (settled); held_calls, held_nano (open); seeded; tat, GCRA's
+    tp:{07}:period:<account>:<period>  hash   calls, nano (settled); held_calls, held_nano (open); seeded; tat, GCRA's
                                               theoretical arrival time, µs; next, the period that has begun since;
                                               trim_at, when the log of requests is trimmed next, ms
-    tp:{07}:budget:<subject>:<window>  hash   nano, held_nano (and calls that nobody reads); seeded. A subject is
+    tp:{07}:window:<subject>:<window>  hash   nano, held_nano (and calls that nobody reads); seeded. A subject is
                                               an account, a member or a key; made only where there is a budget
     tp:{07}:minute:<account>           zset   request id -> µs, the admitted calls of the last minute, and older ones
     tp:{07}:open:<account>             zset   request id -> deadline ms, the open calls and quotes
-    tp:{07}:hold:<request id>          string one call, or a quote that is open: see below
+    tp:{07}:held:<request id>          string one call, or a quote that is open: see below
     tp:{07}:deadlines                  zset   account -> ms, when the sweep looks at it: never later than the first
                                               deadline of its open calls
     tp:{07}:usage                      stream reports on their way to the ledger
@@ -60,7 +60,7 @@ class Keys:
 
     def hold(self, request_id: str) -> str:
         """The hold of one call, or of an open quote."""
-        return f"{self.tag}hold:{request_id}"
+        return f"{self.tag}held:{request_id}"
 
     def quote(self, quote_id: str) -> str:
         """A quote: what is kept of it beside its hold."""
@@ -84,8 +84,8 @@ def keys_of(account_id: str) -> Keys:
         epoch=f"{tag}epoch",
         leases=f"{tag}lease:{account_id}",
         quotes=f"{tag}quotes:{account_id}",
-        quota_prefix=f"{tag}quota:{account_id}:",
-        budget_prefix=f"{tag}budget:",
+        quota_prefix=f"{tag}period:{account_id}:",
+        budget_prefix=f"{tag}window:",
         mark_prefix=f"{tag}idem:{account_id}:",
     )
 

@@ -34,8 +34,8 @@ for i = 1, budgets do
   most[i], spent[i] = struct.unpack('<d', ARGV[2], 73 + 8 * i), (b[2] or 0) + (b[3] or 0)
 end
 if #missing > 1 then return missing end
-local held_calls, held_nano = q[3] + 0, q[5] + 0
-local calls, used = q[2] + held_calls, q[4] + held_nano
+local held_calls, held_nano = (q[3] or 0) + 0, (q[5] or 0) + 0
+local calls, used = (q[2] or 0) + held_calls, (q[4] or 0) + held_nano
 local minute = rpm < 0 and 0 or call('ZCOUNT', KEYS[2], now_us - MINUTE_US + 1, '+inf')
 local open = call('ZCOUNT', KEYS[3], now + 1, '+inf')
 -- Tokens, by GCRA: the time at which all of them are there again. A clock that stepped back must not lock the account

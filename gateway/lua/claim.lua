@@ -13,7 +13,7 @@ local mark = redis.call('HMGET', KEYS[1], 'rid', 'print', 'state', 'until', 'str
 local rid = mark[1]
 if rid and rid ~= ARGV[1] then
   if mark[2] ~= ARGV[2] then return {'OTHER', rid} end
-  local old = ARGV[5] .. 'hold:' .. rid
+  local old = ARGV[5] .. 'held:' .. rid
   local hold = redis.call('GETRANGE', old, 0, 3)
   if hold == 'open' then return {'BUSY', rid} end
   if hold == 'done' or (mark[3] == 'answered' and hold == '') then return {'DONE', rid, mark[5]} end

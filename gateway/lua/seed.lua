@@ -56,7 +56,7 @@ for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '(' .. ARGV[5], '+')) do
   end
 end
 for _, rid in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
-  local key = ARGV[7] .. 'hold:' .. rid
+  local key = ARGV[7] .. 'held:' .. rid
   local hold = redis.call('GET', key) or ''
   local state = string.sub(hold, 1, 4)
   if state == 'open' or state == 'quot' then

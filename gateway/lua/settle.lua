@@ -20,6 +20,7 @@ if state then
 end
 local is_open = state == 'open'
 local ended = is_open and 1 or 0
+if not is_open then nano = 0 end -- what was given back already is not given back again
 
 -- Unused tokens come back; in the next period, where that has begun since and goes on with this one's.
 local quota = call('HMGET', KEYS[1], 'seeded', 'calls', 'nano', 'held_calls', 'held_nano', 'tat', 'next')
@@ -35,12 +36,12 @@ if is_open and tpm > 0 and unused ~= 0 and tat and tonumber(tat) > 0 then
 end
 
 if quota[1] then
-  local charged, held = quota[3] + ARGV[2], quota[5] - nano
+  local calls, held_calls = (quota[2] or 0) + ARGV[4], (quota[4] or 0) - ended
+  local charged, held = (quota[3] or 0) + ARGV[2], (quota[5] or 0) - nano
   if math.abs(charged) < 2^53 and math.abs(held) < 2^53 then
-    call('HSET', KEYS[1], 'calls', quota[2] + ARGV[4], 'nano', charged,
-         'held_calls', quota[4] - ended, 'held_nano', held, 'tat', tat or 0)
+    call('HSET', KEYS[1], 'calls', calls, 'nano', charged, 'held_calls', held_calls, 'held_nano', held, 'tat', tat or 0)
   else -- past what a number of Lua holds exactly
-    call('HSET', KEYS[1], 'calls', quota[2] + ARGV[4], 'held_calls', quota[4] - ended, 'tat', tat or 0)
+    call('HSET', KEYS[1], 'calls', calls, 'held_calls', held_calls, 'tat', tat or 0)
     call('HINCRBY', KEYS[1], 'held_nano', 0 - nano)
     call('HINCRBY', KEYS[1], 'nano', ARGV[2])
   end

@@ -15,7 +15,7 @@ local function give_back(counter, calls, nano)
   call('HINCRBY', counter, 'held_nano', 0 - nano)
 end
 local function end_hold(account, id)
-  local key = tag .. 'hold:' .. id
+  local key = tag .. 'held:' .. id
   local hold = call('GET', key) or ''
   local state = string.sub(hold, 1, 4)
   if state ~= 'open' and state ~= 'quot' then return end

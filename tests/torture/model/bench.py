@@ -26,12 +26,12 @@ Result = TypeVar("Result")
 PASS_TIME = """
 local ms = tonumber(ARGV[1])
 for _, rid in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do redis.call('ZINCRBY', KEYS[1], -ms * 1000, rid) end
-for _, quota in ipairs(redis.call('KEYS', ARGV[2] .. 'quota:*')) do
+for _, quota in ipairs(redis.call('KEYS', ARGV[2] .. 'period:*')) do
   for name, by in pairs({tat = -ms * 1000, trim_at = -ms}) do
     if tonumber(redis.call('HGET', quota, name) or 0) > 0 then redis.call('HINCRBY', quota, name, by) end
   end
 end
-for _, key in ipairs(redis.call('KEYS', ARGV[2] .. 'hold:*')) do
+for _, key in ipairs(redis.call('KEYS', ARGV[2] .. 'held:*')) do
   local hold = redis.call('GET', key)
   if #hold > 4 then
     local nano, tokens, tpm, begun_us, counters, report_at = struct.unpack('<ddddHc0', hold, 5)

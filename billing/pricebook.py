@@ -13,7 +13,7 @@ from functools import cached_property
 
 from billing.models import PriceVersion, UnitPrice
 from billing.money import to_nano
-from billing.pricing import Unit
+from billing.pricing import Charge, FineRates, Quantities, Unit, charge_fine, cost_fine, fine
 
 ANY = "*"
 
@@ -25,6 +25,26 @@ class PricePin:
     version_id: int
     rates: Mapping[Unit, Decimal]
     upstream_rates: Mapping[Unit, Decimal]
+
+    @cached_property
+    def _fine(self) -> FineRates:
+        return fine(self.rates)
+
+    @cached_property
+    def _fine_upstream(self) -> FineRates:
+        return fine(self.upstream_rates)
+
+    def charge(self, quantities: Quantities) -> Charge:
+        """Price what a call used: see `billing.pricing.charge`."""
+        return charge_fine(quantities, self._fine)
+
+    def cost_of(self, quantities: Quantities) -> int:
+        """Return what the customer pays for so much, in nano-units."""
+        return cost_fine(quantities, self._fine)
+
+    def upstream_cost_of(self, quantities: Quantities) -> int:
+        """Return what we pay for so much, in nano-units."""
+        return cost_fine(quantities, self._fine_upstream)
 
     @cached_property
     def price_per_million_output_nano(self) -> int:

@@ -1,13 +1,13 @@
-"""What a call costs: price x quantity with Decimal, rounded once to nano-units. Plain Python.
+"""What a call costs: price x quantity, exact, rounded once to nano-units (half up). Plain Python.
 
 A charge is split over its units so that an invoice can have a line per unit; the parts always add up
 to the whole, because the whole is rounded once and then shared out (largest remainder).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 from billing.money import NANO
 
@@ -34,18 +34,32 @@ SCALE: Mapping[Unit, int] = dict.fromkeys(Unit, 1) | {
     Unit.AUDIO_SECOND: 1_000_000,
 }
 
-_NANO_PER_STEP: Mapping[Unit, int] = {unit: NANO // steps for unit, steps in SCALE.items()}
+# Prices have 15 decimals at most (`UnitPrice.price`), and a step is a millionth of a unit at least: 1e-21 holds all.
+_DECIMALS = 21
+_FINE: int = 10**_DECIMALS // NANO  # of these in a nano-unit
 
 Quantities = Mapping[Unit, int]
+FineRates = Mapping[Unit, int]  # price of one STEP, in 1e-21 currency units: see `fine`
 Rates = Mapping[Unit, Decimal]  # price of ONE unit, in whole currency units, such as Decimal("0.00000015")
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """What one call costs: the whole in nano-units, and how much of it each unit bears."""
 
     nano: int
     by_unit: Mapping[Unit, int]
+
+
+def fine(rates: Rates) -> FineRates:
+    """Return `rates` as whole numbers, to be worked out once for each price version: the sums of a call are then sums
+    of integers, exact at any size, and a third of what they take in decimals. ValueError for more than 15 decimals."""
+    found = {}
+    for unit, rate in rates.items():
+        exact = rate.scaleb(_DECIMALS) / SCALE[unit]
+        found[unit] = int(exact)
+        if found[unit] != exact:
+            raise ValueError(f"{rate} for one {unit} has more than 15 decimals.")
+    return found
 
 
 def charge(quantities: Quantities, rates: Rates) -> Charge:
@@ -53,17 +67,23 @@ def charge(quantities: Quantities, rates: Rates) -> Charge:
 
     Each unit bears its floor; the nanos that are left go to the largest remainders, one each.
     """
-    total, parts = Decimal(), dict.fromkeys(quantities, 0)
+    return charge_fine(quantities, fine(rates))
+
+
+def charge_fine(quantities: Quantities, rates: FineRates) -> Charge:
+    """The same as `charge`, at rates that are worked out."""
+    total, parts = 0, dict.fromkeys(quantities, 0)
     remainders = []
     for unit, quantity in quantities.items():
         if quantity < 0:
             raise ValueError(f"A call cannot have used {quantity} of {unit}.")
         if rate := rates.get(unit):
-            exact = rate * quantity * _NANO_PER_STEP[unit]
+            exact = rate * quantity
             total += exact
-            parts[unit] = int(exact)
-            remainders.append((exact - parts[unit], unit))
-    nano = int(total.to_integral_value(rounding=ROUND_HALF_UP))
+            parts[unit], remainder = divmod(exact, _FINE)
+            if remainder:
+                remainders.append((remainder, unit))
+    nano = (total + _FINE // 2) // _FINE
     if left := nano - sum(parts.values()):
         for _, unit in sorted(remainders, key=_remainder, reverse=True)[:left]:
             parts[unit] += 1
@@ -72,11 +92,16 @@ def charge(quantities: Quantities, rates: Rates) -> Charge:
 
 def cost_of(quantities: Quantities, rates: Rates) -> int:
     """Return what `charge` comes to as a whole, in nano-units, without its parts."""
-    exact = Decimal()
+    return cost_fine(quantities, fine(rates))
+
+
+def cost_fine(quantities: Quantities, rates: FineRates) -> int:
+    """The same as `cost_of`, at rates that are worked out."""
+    total = 0
     for unit, rate in rates.items():
         if quantity := quantities.get(unit):
-            exact += rate * quantity * _NANO_PER_STEP[unit]
-    return int(exact.to_integral_value(rounding=ROUND_HALF_UP))
+            total += rate * quantity
+    return (total + _FINE // 2) // _FINE
 
 
 def billable(quantities: Quantities, rates: Rates) -> Quantities:
@@ -102,5 +127,5 @@ def capped(price: Charge, limit: int) -> Charge:
     return Charge(limit, by_unit)
 
 
-def _remainder(of_unit: tuple[Decimal, Unit]) -> Decimal:
+def _remainder(of_unit: tuple[int, Unit]) -> int:
     return of_unit[0]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 
 from billing.money import to_nano
-from billing.pricing import Unit, cost_of
+from billing.pricing import Unit
 from gateway import errors, media
 from gateway.routing import Candidate
 
@@ -30,7 +30,7 @@ def most_nano(
 ) -> int:
     """Return the most that a call may cost, in nano-units, by the dearest way that it may take."""
     most = most_used(input_bytes, output_tokens, asked, asked_is_estimate)
-    return max([cost_of(most, candidate.pin.rates) for candidate in candidates])
+    return max([candidate.pin.cost_of(most) for candidate in candidates])
 
 
 def most_used(

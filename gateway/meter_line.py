@@ -9,7 +9,7 @@ its log once per batch.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import hiredis
@@ -43,12 +43,15 @@ class Line:
         self._wire: _Wire | None = None
         self._opening: asyncio.Task[_Wire] | None = None
 
-    async def ask(self, command: bytes) -> Any:
-        """Send a packed command and return its answer. RedisError if the meter is away or refuses it."""
+    def ask(self, command: bytes) -> Awaitable[Any]:
+        """Send a packed command; what this returns gives its answer. RedisError if the meter is away or refuses it."""
         wire = self._wire
         if wire is None or wire.lost is not None:
-            wire = await self._open()
-        return await wire.ask(command)
+            return self._open_and_ask(command)
+        return wire.ask(command)
+
+    async def _open_and_ask(self, command: bytes) -> Any:
+        return await (await self._open()).ask(command)
 
     def close(self) -> None:
         """Hang up. Whoever still waits for an answer gets a ConnectionError."""
@@ -210,9 +213,13 @@ async def greet_on_connect(greet: Greet, connection: Any) -> None:
 
 
 def _greet(greet: Greet, connection: Any, info: bytes) -> None:
-    run_id = next(line[7:] for line in info.decode().splitlines() if line.startswith("run_id:"))
     place = getattr(connection, "path", None) or f"{connection.host}:{connection.port}"
-    greet(place, run_id)
+    greet(place, run_id_of(info))
+
+
+def run_id_of(info: bytes) -> str:
+    """Return which run of which server answered `INFO server`: each start has an id of its own."""
+    return info.partition(b"run_id:")[2].partition(b"\r")[0].decode()
 
 
 def _resolve(waiting: Answer, answer: Any) -> None:

@@ -5,8 +5,10 @@ Made when the process starts serving, closed when it stops: it waits for every s
 
 import asyncio
 import gc
+import sys
 import time
 from collections.abc import Collection, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,6 +20,7 @@ from gateway import announcements, counters, loops
 from gateway.admission import Hold, admit, look
 from gateway.authentication import Caller, Callers
 from gateway.catalog import Catalog, load_catalog
+from gateway.catalog_changes import catalog_fingerprint
 from gateway.errors import Refusal, internal_error
 from gateway.http import Call
 from gateway.idempotency import Idempotency
@@ -41,6 +44,7 @@ CATALOG_SECONDS = 30.0
 STOP_SECONDS = 10.0
 MOST_DRAINS = 100
 FEWEST_NEW_OBJECTS = 20_000
+GIL_SECONDS = 0.0005
 Result = TypeVar("Result")
 _log = structlog.get_logger(__name__)
 
@@ -69,6 +73,7 @@ class Services:
         self.upstreams = Upstreams()
         self._open: dict[str, Hold] = {}
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._settling = 0  # calls
         self._draining = 0
         self._beside: list[asyncio.Task[None]] = []
         self._catalog_changed = asyncio.Event()
@@ -87,13 +92,14 @@ class Services:
         )
         await services._first_looks()
         services._beside = [asyncio.create_task(loops.forever(loop)) for loop in beside]
-        _spare_the_collector()
+        _let_calls_go_first()
         return services
 
     async def stop(self) -> None:
         """Finish the settlements under way, then close everything. Each step has an end, whatever an engine does."""
-        if self._under_way:
-            await asyncio.wait(self._under_way, timeout=STOP_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._all_settled()
         await loops.end(self._beside)
         closing = (self.upstreams.close, self._meter.aclose, self._news.aclose, self._cache.aclose)
         await loops.finish([asyncio.ensure_future(close()) for close in closing])
@@ -129,16 +135,14 @@ class Services:
         """Settle a hold. Once begun it is finished, even if the call is cancelled."""
         self._open.pop(hold.request_id, None)
         settle = self.settler.settle if hold.order.mark is None else self._settle_marked
-        call = asyncio.current_task()
-        assert call is not None
-        self._under_way.add(call)
+        self._settling += 1
         try:
             return await settle(hold, outcome)
         except asyncio.CancelledError:  # it may have been done; doing it again changes nothing
             self._start(settle(hold, outcome))
             raise
         finally:
-            self._under_way.discard(call)
+            self._settling -= 1
 
     async def _settle_marked(self, hold: Hold, outcome: Outcome) -> Receipt:
         """Settle a call that has an Idempotency-Key: noted before it is charged, given back where it is not."""
@@ -161,6 +165,10 @@ class Services:
         self._draining += 1
         self._start(work).add_done_callback(self._drained)
         return True
+
+    async def _all_settled(self) -> None:
+        while self._settling or self._under_way:  # noqa: ASYNC110 - at the end; an event would cost every call
+            await asyncio.sleep(0.01)
 
     def _drained(self, task: "asyncio.Task[None]") -> None:
         self._draining -= 1
@@ -194,15 +202,18 @@ class Services:
             self._catalog_changed.set()
 
     async def _refresh_catalog(self) -> None:
+        known: object = None
         while True:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(CATALOG_SECONDS):
                     await self._catalog_changed.wait()
-            except TimeoutError:
-                pass
+            is_told = self._catalog_changed.is_set()
             self._catalog_changed.clear()
             try:
-                self.catalog = await in_thread(load_catalog)
+                found = await in_thread(catalog_fingerprint)
+                if is_told or found != known:
+                    self.catalog = await in_thread(load_catalog)
+                    known = found
             except Exception as failure:
                 _log.warning("catalog not refreshed", error=str(failure))
 
@@ -254,11 +265,11 @@ class Services:
         await self._restorer.put_back(shards)
 
 
-def _spare_the_collector() -> None:
-    """Let the garbage collector pass over what stays for ever (Django, the catalog), and come less often.
-
-    A full collection over it takes tens of milliseconds, in which no call goes on.
-    """
+def _let_calls_go_first() -> None:
+    """Let the garbage collector pass over what stays for ever (Django, the catalog), and come less often: a full
+    collection over it takes tens of milliseconds, in which no call goes on. And let a thread that reads the catalog, or
+    a key, hand the interpreter back sooner than Python's 5 ms."""
+    sys.setswitchinterval(GIL_SECONDS)
     gc.collect()
     gc.freeze()
     gc.set_threshold(FEWEST_NEW_OBJECTS, 20, 100)

@@ -7,10 +7,18 @@ import redis.asyncio as aioredis
 from redis.exceptions import RedisError
 
 from gateway.cluster import MeterCluster
+from gateway.meter import line_of
 from gateway.meter_keys import SHARDS, shard_tag
+from gateway.meter_line import packed, run_id_of
 from gateway.scripting import Scripts
 
 _PAGE = 1_000
+_TAGS = [shard_tag(shard) for shard in range(SHARDS)]
+_LOOK = [
+    packed("INFO", "server"),
+    packed("MGET", *[f"{tag}epoch" for tag in _TAGS]),
+    *[packed("XLEN", f"{tag}usage") for tag in _TAGS],
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +51,17 @@ class Shards:
         return [_only_redis(state) for state in found]
 
     async def _states_of_one_server(self) -> list[ShardState | RedisError]:
-        """The same in one round trip: a look of 16 would hold up the calls of this process for milliseconds."""
+        """The same in one round trip, on the calls' own connection: what a look takes, calls have to wait for."""
+        line = line_of(self.client)
         try:
-            async with self.client.pipeline(transaction=False) as pipe:
-                pipe.info("server")
-                for tag in map(shard_tag, range(SHARDS)):
-                    pipe.get(f"{tag}epoch")
-                    pipe.xlen(f"{tag}usage")
-                info, *found = await pipe.execute()
+            info, epochs, *waiting = await asyncio.gather(*[line.ask(command) for command in _LOOK])
         except RedisError as failure:
             return [failure] * SHARDS
-        pairs = zip(found[::2], found[1::2], strict=True)
-        return [ShardState(info["run_id"], (epoch or b"").decode(), waiting) for epoch, waiting in pairs]
+        run_id = run_id_of(info)
+        return [
+            ShardState(run_id, (epoch or b"").decode(), length)
+            for epoch, length in zip(epochs, waiting, strict=True)
+        ]
 
     async def _state(self, shard: int) -> ShardState:
         tag = shard_tag(shard)
@@ -72,7 +79,7 @@ class Shards:
 
     async def forget_counters(self, shard: int) -> None:
         """Have every counter of a shard built anew from the ledger before it admits another call."""
-        for kind in ("quota", "budget"):
+        for kind in ("period", "window"):
             pattern = f"{shard_tag(shard)}{kind}:*"
             client = await node_of(self.client, pattern)
             names = [name async for name in client.scan_iter(match=pattern, count=_PAGE)]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import orjson
 from django.utils import timezone
@@ -55,8 +56,7 @@ class Counted:
         return Spend(self.budget.counter_name(self.window), limit)
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """An admitted call: who pays, at what prices, and how much is set aside for it."""
 
     request_id: str
@@ -140,7 +140,7 @@ async def look(caller: Caller, request_id: str, counters: Counters) -> Admitted:
         for spend, tally in zip(spends, found.budgets, strict=True)
         if spend.limit_nano >= 0 and tally.is_there
     ]
-    return replace(found.as_admitted(), budget_left=min(left, default=-1))
+    return found.as_admitted()._replace(budget_left=min(left, default=-1))
 
 
 async def rebuild(

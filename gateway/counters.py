@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
 from struct import Struct, pack
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import redis.asyncio as aioredis
@@ -44,8 +43,7 @@ def is_away(failure: RedisError) -> bool:
     return not isinstance(failure, OutOfMemoryError)
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """Everything that `settle` needs; what a spool line carries when the meter is away."""
 
     request_id: str
@@ -241,7 +239,8 @@ class Counters:
         """Return how many holds are open in all shards. Only looks."""
         number = 0
         for tag in map(shard_tag, range(SHARDS)):
-            for account_id in await self.client.zrange(f"{tag}deadlines", 0, -1):
+            accounts: Any = await self.client.zrange(f"{tag}deadlines", 0, -1)
+            for account_id in accounts:
                 number += await self.client.zcard(keys_of(account_id.decode()).open)
         return number
 

@@ -68,7 +68,6 @@ class Entry:
 
     async def _call(self, scope: Scope, receive: Receive, send: Send, work: Work) -> None:
         call = Call(scope, receive, new_request_id())
-        words = Words.HUGGING_FACE if call.path.startswith("/hf-inference") else Words.OPENAI
         self._in_flight += 1
         try:
             answer = await self._answer(call, work)
@@ -79,6 +78,7 @@ class Entry:
             await call.discard_body()
             if self._services is not None:
                 await self._services.look_for(call, refusal)
+            words = Words.HUGGING_FACE if call.path.startswith("/hf-inference") else Words.OPENAI
             await send_answer(send, refused(refusal, call, words), call.exchange)
         finally:
             self._in_flight -= 1

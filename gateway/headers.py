@@ -54,11 +54,11 @@ def of_limits(caller: Caller, meter: Admitted | None) -> Headers:
         return headers
     states = []
     if requests is not None:
-        states.append(_left(headers, "requests", requests, max(requests - meter.requests_this_minute, 0)))
+        states.append(_left(headers, b"requests", requests, max(requests - meter.requests_this_minute, 0)))
     if tokens is not None:
-        states.append(_left(headers, "tokens", tokens, max(meter.tokens_free, 0)))
+        states.append(_left(headers, b"tokens", tokens, max(meter.tokens_free, 0)))
     if states:
-        headers.append((b"ratelimit", ", ".join(states).encode()))
+        headers.append((b"ratelimit", b", ".join(states)))
     headers += _of_amounts(rights, meter)
     return headers
 
@@ -75,13 +75,13 @@ def _policies(requests: int | None, tokens: int | None) -> Headers:
     return headers
 
 
-def _left(headers: Headers, what: str, limit: int, left: int) -> str:
+def _left(headers: Headers, what: bytes, limit: int, left: int) -> bytes:
     """Add OpenAI's headers of what a limit has left; return the same in the IETF's words."""
     # Until the limit is whole again, at most: what is used now leaves the window within a minute.
     reset = 0 if left >= limit else 60
-    headers.append((f"x-ratelimit-remaining-{what}".encode(), b"%d" % left))
-    headers.append((f"x-ratelimit-reset-{what}".encode(), b"%ds" % reset))
-    return f'"{what}";r={left};t={reset}'
+    headers.append((b"x-ratelimit-remaining-" + what, b"%d" % left))
+    headers.append((b"x-ratelimit-reset-" + what, b"%ds" % reset))
+    return b'"%b";r=%d;t=%d' % (what, left, reset)
 
 
 def _of_amounts(rights: Entitlements, meter: Admitted) -> Headers:

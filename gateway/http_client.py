@@ -10,9 +10,8 @@ import ssl
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 from weakref import WeakSet
 
@@ -28,8 +27,7 @@ _ALWAYS = "User-Agent: turnpike\r\nAccept: */*\r\nAccept-Encoding: identity\r\n"
 SocketFactory = Callable[[tuple[Any, ...]], socket.socket]
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a connection leads."""
 
     host: str

@@ -130,6 +130,10 @@ class Connection(asyncio.Protocol):
         self._response: Response | None = None
         self._parser: Any = httptools.HttpResponseParser(self)
         self._paused = False
+        self._timer: asyncio.TimerHandle | None = (
+            None  # one for many requests: most end long before it is due
+        )
+        self._looks_at = 0.0  # monotonic seconds
 
     def send(self, request: bytes, *, silence: float, deadline: float) -> Response:
         """Send a whole request. `silence` is in seconds, `deadline` a monotonic moment; past either: TimeoutError."""
@@ -137,7 +141,9 @@ class Connection(asyncio.Protocol):
         self._head_bytes = self._unread = 0
         self._until_closed = self._ended = self._more = False
         self._silence, self._deadline, self._heard = silence, deadline, time.monotonic()
-        self._timer = self._loop.call_later(min(silence, deadline - self._heard), self._look)
+        due = min(self._heard + silence, deadline)
+        if self._timer is None or due < self._looks_at:
+            self._look_by(due)
         self._transport.write(request)
         return response
 
@@ -145,6 +151,8 @@ class Connection(asyncio.Protocol):
         """Close at once."""
         self.open = False
         self._transport.abort()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def taken(self) -> None:
         """What had come was passed on."""
@@ -153,15 +161,24 @@ class Connection(asyncio.Protocol):
             self._paused, self._heard = False, time.monotonic()
             self._transport.resume_reading()
 
+    def _look_by(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._looks_at = due
+        self._timer = self._loop.call_later(due - time.monotonic(), self._look)
+
     def _look(self) -> None:
         """Fail if the upstream has been silent, or the call running, for too long."""
+        self._timer = None
+        if self._response is None:
+            return
         now = time.monotonic()
         # While a large request still leaves, or the client is slow to take, the silence is not the upstream's.
         if self._paused or self._transport.get_write_buffer_size():
             self._heard = now
         due = min(self._heard + self._silence, self._deadline)
         if due > now:
-            self._timer = self._loop.call_later(due - now, self._look)
+            self._look_by(due)
         else:
             self._fail(TimeoutError())
 
@@ -172,7 +189,6 @@ class Connection(asyncio.Protocol):
     def _end(self, failure: Exception | None = None) -> None:
         response, self._response = self._response, None
         if response is not None:
-            self._timer.cancel()
             response.end(failure)
 
     # asyncio.Protocol
@@ -211,6 +227,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, failure: Exception | None) -> None:
         self.open = False
+        if self._timer is not None:
+            self._timer.cancel()
         self._end(None if self._until_closed and failure is None else Broken("the connection broke"))
 
     # httptools

@@ -41,7 +41,8 @@ class Usage:
     @property
     def tokens(self) -> int:
         """Input and output together, as limits per minute count them."""
-        return sum([self.quantities.get(name, 0) for name in _TOKENS])
+        used = self.quantities.get
+        return used(Unit.INPUT_TOKEN, 0) + used(Unit.CACHED_INPUT_TOKEN, 0) + used(Unit.OUTPUT_TOKEN, 0)
 
 
 def usage_of_body(order: Order, reply: Reply) -> Usage:

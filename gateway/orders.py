@@ -205,7 +205,7 @@ def _in_path(raw_path: str) -> str:
 def _find(catalog: Catalog, endpoint: Endpoint, model_id: str) -> Listed:
     if endpoint.provider:
         return catalog.find_by_provider(endpoint.provider, model_id)
-    if not _MODEL_ID.fullmatch(model_id):
+    if model_id not in catalog.models and not _MODEL_ID.fullmatch(model_id):
         raise errors.model_not_found(model_id)
     return catalog.find(model_id)
 

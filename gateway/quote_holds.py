@@ -54,8 +54,8 @@ class QuoteHolds:
         """Make a quote's hold a call's. Returns OK, USED with the id of the call that did so, EXPIRED or NONE.
         Repeatable."""
         keys = keys_of(account_id)
-        names = (keys.quote(quote_id), keys.hold(quote_id), keys.hold(request_id))
-        names += (keys.open, keys.deadlines, keys.quotes)
+        holds = (keys.quote(quote_id), keys.hold(quote_id), keys.hold(request_id))
+        names = (*holds, keys.open, keys.deadlines, keys.quotes)
         args = (quote_id, request_id, self._counters.hold_ms, report, account_id)
         word, *rest = (part.decode() for part in await self._scripts.run("redeem", names, args))
         return word, rest[0] if rest else ""
@@ -64,8 +64,8 @@ class QuoteHolds:
         """Settle a call that failed and was not charged, and make its hold the quote's again; or settle it alone, where
         the quote's time or tries are over. Returns what `Counters.settle` returns. Repeatable."""
         keys, rid = keys_of(settlement.account_id), settlement.request_id
-        names = (keys.quote(quote_id), keys.hold(quote_id), keys.hold(rid))
-        names += (keys.open, keys.deadlines, keys.quotes, keys.stream)
+        holds = (keys.quote(quote_id), keys.hold(quote_id), keys.hold(rid))
+        names = (*holds, keys.open, keys.deadlines, keys.quotes, keys.stream)
         args = (quote_id, rid, settlement.report, MOST_CALLS, settlement.account_id)
         word: str = (await self._scripts.run("reopen", names, args)).decode()
         return await self._counters.settle(settlement) if word == "NO" else word
@@ -73,6 +73,6 @@ class QuoteHolds:
     async def release(self, account_id: str, quote: Quote) -> bool:
         """Give a quote's hold back. False if it is not open any more. Repeatable."""
         keys = keys_of(account_id)
-        names = (keys.quota(quote.period), keys.open, keys.quotes)
-        names += (keys.quote(quote.quote_id), keys.hold(quote.quote_id))
-        return bool(await self._scripts.run("release", names, (quote.quote_id,)))
+        quote_id = quote.quote_id
+        names = (keys.quota(quote.period), keys.open, keys.quotes, keys.quote(quote_id), keys.hold(quote_id))
+        return bool(await self._scripts.run("release", names, (quote_id,)))

@@ -4,7 +4,6 @@ The ledger has everything older. What it has not, and no process remembers any m
 """
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import replace
 
 import orjson
 
@@ -77,4 +76,4 @@ class Restorer:
 def _as_late(line: Settlement) -> Settlement:
     """The ledger has the call as abandoned, which the meter may have forgotten: its charge is a second record."""
     report = orjson.dumps(orjson.loads(line.report) | {"kind": "late"}).decode()
-    return replace(line, report=report)
+    return line._replace(report=report)

@@ -124,8 +124,8 @@ class Breakers:
 
     def begin(self, way: Way) -> None:
         """A way is tried. After its rest by one call at a time: until that one is back, it rests on."""
-        record, now = self._record(way), time.monotonic()
-        if 0.0 < record.resting_until <= now:
+        record = self._record(way)
+        if record.resting_until and record.resting_until <= (now := time.monotonic()):
             record.probing = True
             record.resting_until = now + REST_SECONDS
 

@@ -72,11 +72,11 @@ class Exchange(RequestResponseCycle):
         return plain and not self.flow.write_paused and not self.disconnected
 
     def _head(self, status: int, headers: Headers, frame: bytes) -> bytes:
-        lines = [b"%b: %b\r\n" % header for header in (*self.default_headers, *headers)]
-        head = b"".join((STATUS_LINE[status], *lines, frame, b"\r\n\r\n"))
-        if head.count(b"\n") != len(lines) + 3:
+        lines = [b": ".join(header) for header in (*self.default_headers, *headers)]
+        head = b"\r\n".join((*lines, frame, b"\r\n"))
+        if head.count(b"\n") != len(lines) + 2:
             raise ValueError("a header with a line break in it")
-        return head
+        return STATUS_LINE[status] + head
 
     def begin(self, status: int, headers: Headers) -> bool:
         """Send the head of a stream. False, and nothing is sent, where it must go by `send`."""

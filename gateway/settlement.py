@@ -10,13 +10,13 @@ A settlement is safe to repeat (the script knows the request id), so doubt is al
 
 import time
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 import structlog
 
 from billing.money import NANO
-from billing.pricing import Charge, Quantities, billable, capped, charge, cost_of
+from billing.pricing import Charge, Quantities, billable, capped
 from gateway.admission import Hold
 from gateway.counters import Counters, MeterUnavailable, Settlement, is_away
 from gateway.meter_watch import MeterWatch
@@ -35,8 +35,7 @@ def decimal(nano: int, currency: str) -> str:
     return f"{whole}.{part:09d} {currency}"
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What the customer is told of a settled call."""
 
     nano: int
@@ -49,8 +48,7 @@ class Receipt:
         return decimal(self.nano, self.currency)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a call ended. `charged` is False where the upstream failed; its cost is recorded all the same."""
 
     status: int
@@ -113,7 +111,7 @@ class Settler:
 def _price(hold: Hold, outcome: Outcome, quantities: Quantities) -> Charge:
     if not outcome.charged:
         return Charge(0, {})
-    price = charge(quantities, outcome.served.pin.rates)
+    price = outcome.served.pin.charge(quantities)
     return capped(price, hold.nano) if hold.is_cap or outcome.stopped else price
 
 
@@ -136,7 +134,7 @@ def _settlement(hold: Hold, outcome: Outcome, quantities: Quantities, price: Cha
         "price_version": outcome.served.pin.version_id,
         "units": {str(unit): [quantity, price.by_unit.get(unit, 0)] for unit, quantity in quantities.items()},
         "nano": price.nano,
-        "upstream_nano": cost_of(quantities, outcome.served.pin.upstream_rates),
+        "upstream_nano": outcome.served.pin.upstream_cost_of(quantities),
         "latency_ms": round((time.monotonic() - hold.started) * 1000),
         "first_byte_ms": outcome.first_byte_ms,
     }

@@ -9,7 +9,6 @@ import os
 import socket
 import zlib
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ class Spool:
 
     def write(self, settlement: Settlement) -> None:
         """Append one settlement and sync it to disk before returning. Refusal if the spool is full."""
-        body = orjson.dumps(asdict(settlement))
+        body = orjson.dumps(settlement._asdict())
         line = b"%08x %s\n" % (zlib.crc32(body), body)
         file = self._open()
         if os.fstat(file).st_size + len(line) > MOST_BYTES:

@@ -90,13 +90,8 @@ def charge_fine(quantities: Quantities, rates: FineRates) -> Charge:
     return Charge(nano, parts)
 
 
-def cost_of(quantities: Quantities, rates: Rates) -> int:
-    """Return what `charge` comes to as a whole, in nano-units, without its parts."""
-    return cost_fine(quantities, fine(rates))
-
-
 def cost_fine(quantities: Quantities, rates: FineRates) -> int:
-    """The same as `cost_of`, at rates that are worked out."""
+    """Return what `charge_fine` comes to as a whole, in nano-units, without its parts."""
     total = 0
     for unit, rate in rates.items():
         if quantity := quantities.get(unit):

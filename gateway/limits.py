@@ -21,7 +21,7 @@ _KEEP_COUNTERS_MS = 40 * 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What `admit` checks. -1 means without limit. Amounts in nano-units."""
+    """What a call is checked against, by `admit` and `backlog` before it. -1: without limit. Amounts in nano-units."""
 
     calls: int
     spend_nano: int

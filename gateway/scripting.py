@@ -38,26 +38,18 @@ class Scripts:
         """Run a script and return its answer. RedisError if the meter is away or the script failed."""
         script = self._scripts[name]
         command = packed("EVALSHA", script.sha, len(keys), *keys, *args)
-        if self._line is None:
-            assert self._cluster is not None
-            return await self._cluster.follow(keys[0], lambda node: _ask(line_of(node), script, command))
-        try:
-            return await self._line.ask(command)
-        except NoScriptError:
-            return await _load_and_ask(self._line, script, command)
+        if self._line is not None:
+            return await _ask(self._line, script, command)
+        assert self._cluster is not None
+        return await self._cluster.follow(keys[0], lambda node: _ask(line_of(node), script, command))
 
 
 async def _ask(line: Line, script: _Script, command: bytes) -> Any:
     try:
         return await line.ask(command)
-    except NoScriptError:
-        return await _load_and_ask(line, script, command)
-
-
-async def _load_and_ask(line: Line, script: _Script, command: bytes) -> Any:
-    """The meter restarted or was flushed: the script ran nothing, so it may run again."""
-    await line.ask(packed("SCRIPT", "LOAD", script.text))
-    return await line.ask(command)
+    except NoScriptError:  # the meter restarted or was flushed: the script ran nothing, so it may run again
+        await line.ask(packed("SCRIPT", "LOAD", script.text))
+        return await line.ask(command)
 
 
 def _read(path: Path) -> _Script:

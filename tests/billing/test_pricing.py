@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.money import to_nano
-from billing.pricing import SCALE, Charge, Unit, billable, charge, cost_of
+from billing.pricing import SCALE, Charge, Unit, billable, charge, cost_fine, fine
 
 PER_MILLION = Decimal("1e-6")
 
@@ -71,7 +71,7 @@ def test_the_whole_is_the_exact_sum_rounded_once(used: dict[Unit, int], prices: 
     exact = sum(
         (prices.get(unit, Decimal()) * count / SCALE[unit] for unit, count in used.items()), Decimal()
     )
-    assert charge(used, prices).nano == cost_of(used, prices) == to_nano(exact)
+    assert charge(used, prices).nano == cost_fine(used, fine(prices)) == to_nano(exact)
 
 
 @given(quantities, rates)

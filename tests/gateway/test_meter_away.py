@@ -298,6 +298,8 @@ def test_while_the_ledger_lags_bob_waits_before_alice_does(
     with meter.client() as client:
         for stream in streams:
             client.eval(FILL, 1, stream, counters.LONG_STREAM + 1)
+        # Each process looks twice a second.
+        eventually(lambda: lone_web.chat(bob).status_code == 503, "the process has seen it", 5)
         refused = lone_web.chat(bob)
         assert code(refused) == (503, "limiter_unavailable")
         assert int(refused.headers["retry-after"]) > 0

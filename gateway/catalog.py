@@ -84,7 +84,7 @@ class Catalog:
     providers: frozenset[str] = frozenset()
     # What only the Hugging Face router serves, where there is no token for it: listed, not to be called.
     out_of_reach: frozenset[str] = frozenset()
-    # What gateway/orders.py has worked out from all this; it goes when the snapshot goes.
+    # What gateway/ways.py has worked out from all this; it goes when the snapshot goes.
     worked_out: dict[tuple[Any, ...], Any] = field(default_factory=dict, compare=False, repr=False)
 
     def find(self, model_id: str) -> Listed:

@@ -51,7 +51,7 @@ class Reach:
     mine: bool = False  # the plan of the account that looks
 
     def allows(self, pin: PricePin) -> bool:
-        """Tell whether a call at these prices is part of the plan: the rule of gateway/orders.py."""
+        """Tell whether a call at these prices is part of the plan: the rule of gateway/ways.py."""
         return self.ceiling_nano is None or pin.price_per_million_output_nano <= self.ceiling_nano
 
 

@@ -27,7 +27,8 @@ from gateway.endpoints import Endpoint, find_endpoint
 from gateway.errors import Refusal
 from gateway.http import Call
 from gateway.meter_watch import MeterWatch
-from gateway.orders import Order, read_order
+from gateway.order_reading import read_order
+from gateway.orders import Order
 from gateway.quote_holds import QuoteHolds
 from gateway.quote_prices import freeze, price_book
 from gateway.quote_terms import Quote, Terms, fingerprint, read_object

@@ -29,15 +29,15 @@ from gateway.limiter import Limiter
 from gateway.meter import connect
 from gateway.meter_watch import AWAY_SECONDS, MeterWatch
 from gateway.metering import Usage
+from gateway.open_holds import OpenHolds
 from gateway.orders import Order
 from gateway.quotes import Quotes
 from gateway.restoring import Restorer
 from gateway.settlement import Outcome, Receipt, Settler
 from gateway.spool import Spool
 from gateway.threads import in_thread
-from gateway.upstream import TOTAL_SECONDS, Upstreams
+from gateway.upstream import Upstreams
 
-BEATS_A_HOLD = 3  # so that a hold outlives two heartbeats that were lost
 CATCH_UP_SECONDS = 0.5
 FIRST_LOOKS_SECONDS = 3.0
 CATALOG_SECONDS = 30.0
@@ -59,9 +59,9 @@ class Services:
         self._meter = counters.connect(settings.METER_REDIS_URL, timeout=timeout, greet=self._greet)
         self._news = counters.connect(settings.METER_REDIS_URL, timeout=None)
         self.counters = counters.Counters(self._meter, hold_ms=round(settings.HOLD_SECONDS * 1000))
-        self._heartbeat_seconds = settings.HOLD_SECONDS / BEATS_A_HOLD
         self.spool = Spool(settings.VAR_DIR / "spool")
         self.watch = MeterWatch(self.counters, self._put_back)
+        self._open = OpenHolds(self.counters, self.watch, settings.HOLD_SECONDS)
         self.settler = Settler(self.counters, self.spool, self.watch)
         self.leases = Leases(self.counters)
         self.limiter = Limiter(self.counters, self.watch, self.leases)
@@ -71,7 +71,6 @@ class Services:
         self._restorer = Restorer(self.counters, self.settler, self.spool, self._holds)
         self.callers = Callers()
         self.upstreams = Upstreams()
-        self._open: dict[str, Hold] = {}
         self._under_way: set[asyncio.Task[Any]] = set()
         self._settling = 0  # calls
         self._draining = 0
@@ -86,7 +85,7 @@ class Services:
         beside = (
             partial(announcements.listen, services._news, services._forget),
             services._refresh_catalog,
-            services._heartbeat,
+            services._open.keep_alive,
             services.watch.run,
             services._catch_up,
         )
@@ -216,24 +215,6 @@ class Services:
                     known = found
             except Exception as failure:
                 _log.warning("catalog not refreshed", error=str(failure))
-
-    async def _heartbeat(self) -> None:
-        """Keep the holds of running calls alive, so that a hold can expire soon after its process died."""
-        while True:
-            await asyncio.sleep(self._heartbeat_seconds)
-            self._let_go_of_the_lost()
-            holds = [hold for hold in self._holds() if self.watch.is_ready(hold.caller.account_id)]
-            extended = [self.counters.extend(hold.caller.account_id, hold.request_id) for hold in holds]
-            for answer in await asyncio.gather(*extended, return_exceptions=True):
-                if isinstance(answer, RedisError):
-                    _log.warning("heartbeat lost", error=str(answer))
-
-    def _let_go_of_the_lost(self) -> None:
-        """A hold older than any call can be was lost by a fault of ours: the sweep shall have it."""
-        oldest = time.monotonic() - TOTAL_SECONDS - self._heartbeat_seconds
-        for request_id in [rid for rid, hold in self._open.items() if hold.started < oldest]:
-            _log.error("hold lost", request_id=request_id)
-            del self._open[request_id]
 
     async def _catch_up(self) -> None:
         """Enter what waited on disk once the meter is back, then ask for leases for the next time."""

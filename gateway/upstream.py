@@ -22,7 +22,8 @@ from gateway.catalog import Server
 from gateway.errors import Refusal
 from gateway.http_client import Client
 from gateway.http_connection import Broken, Response, TooLarge
-from gateway.orders import Order, body_for
+from gateway.order_body import body_for
+from gateway.orders import Order
 from gateway.routing import MOST_ATTEMPTS, Breakers, Candidate, RetryBudget
 
 TOTAL_SECONDS = 600.0

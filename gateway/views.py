@@ -10,7 +10,7 @@ from gateway.errors import Refusal
 from gateway.http import Answer, Call
 from gateway.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.metering import Usage, usage_of_body
-from gateway.orders import read_order
+from gateway.order_reading import read_order
 from gateway.quotes import HEADER as QUOTE
 from gateway.relay import Relay
 from gateway.routing import Candidate

@@ -15,7 +15,8 @@ from gateway.catalog import Catalog, Listed, Server, Way, catalog_of
 from gateway.endpoints import find_endpoint
 from gateway.errors import Refusal, Words
 from gateway.models import Dialect
-from gateway.orders import Order, read_order
+from gateway.order_reading import read_order
+from gateway.orders import Order
 
 CHEAP, DEAR = "small/one", "large/one"
 

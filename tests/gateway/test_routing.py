@@ -14,7 +14,7 @@ from gateway.catalog import Catalog, Listed, Server, Way, catalog_of
 from gateway.endpoints import find_endpoint
 from gateway.errors import Refusal
 from gateway.models import Dialect
-from gateway.orders import read_order
+from gateway.order_reading import read_order
 from gateway.routing import FEWEST_CALLS, REST_SECONDS, Breakers, Candidate, RetryBudget, candidates
 from tests.gateway.test_orders import caller
 

@@ -23,7 +23,7 @@ from gateway.catalog import Server, Way
 from gateway.counters import Admitted
 from gateway.endpoints import find_endpoint
 from gateway.models import Dialect
-from gateway.orders import read_order
+from gateway.order_reading import read_order
 from gateway.services import Services
 from gateway.settlement import Outcome, Receipt
 from gateway.upstream import Upstreams

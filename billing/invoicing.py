@@ -7,6 +7,7 @@ accounts are due in `billing/due.py`.
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -25,6 +26,7 @@ from billing.period import BillingPeriod
 from billing.plan_in_force import plan_version_of
 from billing.wording import describe
 
+_AT_ONCE = 500  # accounts read at once
 log = logging.getLogger(__name__)
 
 
@@ -69,22 +71,24 @@ def close_period(account: Account, period: BillingPeriod, until: datetime | None
     return statement
 
 
-def close_due_periods(now: datetime | None = None) -> list[Statement]:
+def close_due_periods(now: datetime | None = None) -> list[UUID]:
     """Close, for every account that needs it, the periods that ended longer ago than CLOSE_GRACE_SECONDS.
+
+    Return the statements' ids; accounts are read as they are needed, so ten thousand need no more memory than ten.
 
     Oldest first, so that usage is billed by its own period's statement where there is none yet. An account
     that fails is logged and tried again at the next tick; the others do not notice.
     """
     moment = (now or timezone.now()) - timedelta(seconds=settings.CLOSE_GRACE_SECONDS)
-    closed = []
+    closed: list[UUID] = []
     for period in reversed(billed_periods(BillingPeriod.containing(moment).previous)):
-        for account in accounts_to_close(period):
+        for account in accounts_to_close(period).iterator(_AT_ONCE):
             try:
                 statement = close_period(account, period)
             except Exception:
                 log.exception("close_period_failed", extra={"account": str(account.pk), "period": period.key})
             else:
-                closed += [statement] if statement else []
+                closed += [statement.pk] if statement else []
     return closed
 
 

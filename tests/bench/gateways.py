@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tests.bench import machine, peers, report
-from tests.bench.load import Burst, Target, burst
+from tests.bench.load import CONNECTIONS, Burst, Target, burst
 from tests.bench.processes import BENCH_DIR, ROOT, BenchError, cores, memory_mb, need
 from tests.bench.profiler import profiled
 from tests.bench.report import Figures
@@ -169,14 +169,18 @@ def _each_round(
 def _two_workers(
     ours: Turnpike, folder: Path, options: argparse.Namespace, figures: Figures, *, core: int, others: int
 ) -> None:
-    """The same with two workers on both cores, which they share with the load: so CPU counts, not time."""
+    """One worker and two in turn, as many connections for each: what a call costs depends on how many stand beside it
+    in its worker's queue. Two workers share both cores with the load, so CPU counts, not time.
+    """
     with ours.two_workers(folder, cores=(others, core)) as target:
         _count(figures, target, burst(target, core=others, seconds=options.warmup))
         for _ in range(options.rounds):
-            sent = burst(target, core=others, seconds=options.seconds)
-            _count(figures, target, sent)
-            figures.two_workers.append(sent)
-            print(f"two workers {sent}", flush=True)
+            for workers, asked in ((1, ours.target), (2, target)):
+                most = workers * CONNECTIONS
+                sent = burst(asked, core=others, seconds=options.seconds, connections=most)
+                _count(figures, asked, sent)
+                figures.workers.setdefault(workers, []).append(sent)
+                print(f"{workers} of 2 workers, {most} connections {sent}", flush=True)
 
 
 def _count(figures: Figures, target: Target, sent: Burst) -> None:

@@ -91,6 +91,8 @@ def _many(many: Sequence[Figures]) -> Iterable[Check]:
         span = f"from {many[0]['accounts']:,} to {many[-1]['accounts']:,}"
         words = f"closing accounts grows with the power {grown:.2f} {span}, {MOST_EXPONENT} allowed"
         yield grown <= MOST_EXPONENT, words
+        span = f"from {many[0]['accounts']:,} to {many[-1]['accounts']:,} accounts"
+        yield from _memory(span, "the worker", [one["memory_mb"] for one in many])
 
 
 def table(figures: Figures) -> list[str]:

@@ -1,4 +1,4 @@
-"""One burst of calls by `wrk -t1 -c32`, pinned to a core, and what came back."""
+"""One burst of calls by `wrk -t1`, with 32 connections for a worker, pinned to a core, and what came back."""
 
 import json
 import os
@@ -67,10 +67,10 @@ class Burst:
         return f"{text} ({wrong}: {self.statuses.strip()})"
 
 
-def burst(target: Target, *, core: int, seconds: float) -> Burst:
-    """Send chat completions from 32 connections for `seconds`. Raises BenchError when wrk itself fails."""
+def burst(target: Target, *, core: int, seconds: float, connections: int = CONNECTIONS) -> Burst:
+    """Send chat completions for `seconds`. Raises BenchError when wrk itself fails."""
     whole = int(seconds) + _DRAIN_SECONDS
-    wrk = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{whole}s", "--timeout", f"{whole}s", "-s", str(_SCRIPT)]
+    wrk = ["wrk", "-t1", f"-c{connections}", f"-d{whole}s", "--timeout", f"{whole}s", "-s", str(_SCRIPT)]
     command = ["taskset", "-c", str(core), *wrk, f"{target.url}/v1/chat/completions"]
     given = {"BENCH_KEY": target.key, "BENCH_SECONDS": str(seconds), "BENCH_BODY": json.dumps(CALL)}
     given["BENCH_HEADERS"] = "".join(f"{name}: {value}\n" for name, value in target.headers.items())

@@ -33,7 +33,7 @@ class Figures:
     rounds: dict[str, list[Burst]] = field(default_factory=dict)
     latency: dict[str, list[Latency]] = field(default_factory=dict)
     streams: dict[str, list[Streams]] = field(default_factory=dict)
-    two_workers: list[Burst] = field(default_factory=list)
+    workers: dict[int, list[Burst]] = field(default_factory=dict)  # by how many, in turn
     memory: dict[str, float] = field(default_factory=dict)  # MB
     turnpike_ok: int = 0  # 200 answers counted in all bursts, warm-up and profile included
     recorded: int | None = None  # usage events of those calls in the ledger
@@ -119,10 +119,13 @@ def _latencies(figures: Figures) -> Iterable[Check]:
 
 
 def _workers(figures: Figures) -> Iterable[Check]:
-    if figures.two_workers and figures.cpu("turnpike"):
-        off = median(burst.cpu_micros for burst in figures.two_workers) / figures.cpu("turnpike") - 1
-        words = f"two workers need {off:+.0%} CPU for each call to one, {WANTED_WORKERS:+.0%} allowed"
-        yield off <= WANTED_WORKERS and all(burst.clean for burst in figures.two_workers), words
+    if figures.workers:
+        one, two = (median(burst.cpu_micros for burst in figures.workers[number]) for number in (1, 2))
+        words = (
+            f"two workers need {two / one - 1:+.0%} CPU for each call to one, {WANTED_WORKERS:+.0%} allowed"
+        )
+        clean = all(burst.clean for bursts in figures.workers.values() for burst in bursts)
+        yield two / one - 1 <= WANTED_WORKERS and clean, words
 
 
 def _streamed(figures: Figures) -> Iterable[Check]:
@@ -166,7 +169,10 @@ def as_json(figures: Figures) -> str:
             "rows": {name: _row(figures, name) for name in [*figures.rounds, "relay"]},
             "ratios": {peer: figures.ratio(peer) for peer in WANTED_RATIOS},
             "pairs": {peer: [round(pair, 2) for pair in figures.pairs(peer)] for peer in WANTED_RATIOS},
-            "two_workers_cpu_micros": [round(burst.cpu_micros) for burst in figures.two_workers],
+            "workers_cpu_micros": {
+                number: [round(burst.cpu_micros) for burst in bursts]
+                for number, bursts in figures.workers.items()
+            },
             "usage_events": figures.recorded,
             "answers_200": figures.turnpike_ok,
             "passed": [sentence for held, sentence in checks(figures) if held],

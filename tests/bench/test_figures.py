@@ -97,10 +97,10 @@ def test_latency_is_judged_over_the_upstreams_own_and_beside_rolters() -> None:
 
 
 def test_two_workers_that_cost_more_for_each_call_fail() -> None:
-    run = figures(turnpike=[a_burst(1000, cpu=0.4)])
-    run.two_workers = [a_burst(1000, cpu=0.43)]
+    run = figures()
+    run.workers = {1: [a_burst(1000, cpu=0.4)], 2: [a_burst(1000, cpu=0.43)]}
     assert failed(run) == []
-    run.two_workers = [a_burst(1000, cpu=0.46)]
+    run.workers[2] = [a_burst(1000, cpu=0.46)]
     assert failed(run) == ["two workers need +15% CPU for each call to one, +10% allowed"]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tests.bench import machine, peers, report
+from tests.bench.disk import synced_append_ms
 from tests.bench.load import CONNECTIONS, Burst, Target, burst
 from tests.bench.processes import BENCH_DIR, ROOT, BenchError, cores, memory_mb, need
 from tests.bench.profiler import profiled
@@ -81,9 +82,10 @@ def _measure(options: argparse.Namespace) -> Figures:
     if unknown := set(wanted) - set(NAMES):
         raise BenchError(f"--only knows {', '.join(NAMES)}, and not {', '.join(unknown)}.")
     skipped = set(options.skip.split(","))
-    figures = Figures(facts=machine.facts(core, others, options) | peers.versions())
-    gc.disable()  # the clients of the latency run are this process
     BENCH_DIR.mkdir(parents=True, exist_ok=True)
+    figures = Figures(facts=machine.facts(core, others, options) | peers.versions())
+    figures.facts["synced_append_ms"] = synced_append_ms(BENCH_DIR)
+    gc.disable()  # the clients of the latency run are this process
     with tempfile.TemporaryDirectory(dir=BENCH_DIR, prefix="run-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # PostgreSQL and nginx may run as users of their own

@@ -125,7 +125,7 @@ FACTS: dict[str, object] = dict.fromkeys(
         *("seconds", "connections", "rolter", "portkey", "litellm", "uvicorn"),
     ),
     "x",
-)
+) | {"synced_append_ms": (0.45, 2.1)}
 
 
 def test_the_page_keeps_its_words_and_gets_the_figures_of_the_json_line() -> None:
@@ -138,6 +138,7 @@ def test_the_page_keeps_its_words_and_gets_the_figures_of_the_json_line() -> Non
     assert page.endswith(f"{report.END}\n\nAfter\n")
     assert "| turnpike | 700 (700-700) |" in page
     assert "stale figures" not in page
+    assert "takes this disk 0.45 ms at p50 and 2.1 ms at p99" in page
     assert "**does not hold**: turnpike is 7.00x litellm" in page
 
 

@@ -25,15 +25,10 @@ class Words(StrEnum):
 
 # OpenAI's `type`, by status: https://platform.openai.com/docs/guides/error-codes
 _TYPES = {
-    400: "invalid_request_error",
     401: "authentication_error",
     402: "insufficient_quota",
     403: "permission_error",
     404: "not_found_error",
-    409: "invalid_request_error",
-    410: "invalid_request_error",
-    413: "invalid_request_error",
-    422: "invalid_request_error",
     429: "rate_limit_error",
 }
 
@@ -55,7 +50,7 @@ class Refusal(Exception):
 
     def as_object(self, request_id: str) -> dict[str, Any]:
         """Return OpenAI's error object, with our details beside its own fields."""
-        kind = _TYPES.get(self.status, "server_error")
+        kind = _TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
         own = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
         return own | {"request_id": request_id} | dict(self.details)
 
@@ -69,9 +64,11 @@ class Refusal(Exception):
 
 def _hf_type(status: int) -> str:
     """Text Generation Inference's error types, which huggingface_hub turns into exception classes."""
-    if status in (400, 404, 409, 410, 413, 422):
-        return "validation"
-    return "overloaded" if status in (429, 503) else "generation" if status >= 500 else "permission"
+    if status in (429, 503):
+        return "overloaded"
+    if status in (401, 402, 403):
+        return "permission"
+    return "generation" if status >= 500 else "validation"
 
 
 # --- 401, 403, 404 -------------------------------------------------------------------------------

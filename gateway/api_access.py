@@ -8,6 +8,7 @@ from typing import Any
 
 from rest_framework import serializers
 from rest_framework.request import Request
+from rest_framework.views import APIView
 
 from accounts.models import Account, ApiKey, Membership
 from accounts.permissions import may
@@ -47,3 +48,15 @@ def member_of(request: Request, action: str) -> Membership:
             "Your role does not allow this. Ask an owner of the account.", "account", "role"
         )
     return membership
+
+
+class Unknown(APIView):
+    """A path below /api/v1 that means nothing: its clients get the error object, and no page for people."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    schema = None  # not in the OpenAPI document
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse every verb. Refusal `unknown_endpoint`."""
+        raise errors.unknown_endpoint(request.path)

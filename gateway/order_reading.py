@@ -18,6 +18,7 @@ from gateway.routing import split_suffix
 from gateway.ways import ways_for
 
 _MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+_GZIP = b"\x1f\x8b"  # RFC 1952
 _INSTEAD_OF_INPUTS = ("table", "source_sentence")
 
 
@@ -82,6 +83,10 @@ def _read_document(endpoint: Endpoint, body: bytes, content_type: str) -> dict[s
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as failure:
+        if body.startswith(_GZIP):
+            raise errors.invalid_request(
+                "The body is compressed. Send it without Content-Encoding."
+            ) from None
         raise errors.invalid_request(f"The body is not JSON: {failure}. Send a JSON object.") from None
     if not isinstance(document, dict):
         raise errors.invalid_request("The body must be a JSON object.")

@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularAPIView
 
 from gateway import (
     api,
+    api_access,
     api_budgets,
     api_keys,
     api_limits,
@@ -49,6 +50,7 @@ urlpatterns = [
         api_webhooks.Deliveries.as_view(),
         name="api-deliveries",
     ),
+    re_path(r"^api/v1(/|$)", api_access.Unknown.as_view()),  # after all that are known
     # What Hugging Face's clients ask the Hub first
     path("api/models", hub_api.HubModels.as_view()),
     path("api/models/<path:model_id>", hub_api.HubModel.as_view()),

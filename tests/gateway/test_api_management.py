@@ -35,6 +35,20 @@ def with_key(person: Person) -> dict[str, str]:
     return {"Authorization": f"Bearer {person.secret}"}
 
 
+# --- What is not there ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("path", ["", "nothing", "budgets/", "budgets/5", "keys/not-an-id/rotate"])
+def test_a_path_that_means_nothing_gets_the_error_object(client: Client, method: str, path: str) -> None:
+    answer = send(client, method, path)
+    assert (answer.status_code, answer["Content-Type"]) == (404, "application/json")
+    error = answer.json()["error"]
+    assert (error["code"], error["type"]) == ("unknown_endpoint", "not_found_error")
+    assert f"/api/v1/{path}" in error["message"]
+    assert error["request_id"] == answer["x-request-id"]
+
+
 # --- Budgets ------------------------------------------------------------------------------------------------
 
 

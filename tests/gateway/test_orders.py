@@ -1,5 +1,6 @@
 """What is read out of a call, and how little of its body changes."""
 
+import gzip
 import json
 from decimal import Decimal
 from typing import Any
@@ -135,3 +136,9 @@ def test_unknown_paths_are_404(path: str) -> None:
     with pytest.raises(Refusal) as refused:
         find_endpoint(path)
     assert refused.value.status == 404
+
+
+def test_a_compressed_body_is_told_so() -> None:
+    with pytest.raises(Refusal, match="compressed") as refused:
+        order("/v1/chat/completions", gzip.compress(json.dumps(chat()).encode()))
+    assert (refused.value.status, refused.value.code) == (400, "invalid_request")

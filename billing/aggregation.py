@@ -1,10 +1,13 @@
 """Step 6 of a call: events become hourly totals, and hours become period totals.
 
-Always absolute totals of whole hours, never "add what is new": running again gives the same rows, and a
+Always absolute totals of whole stretches of time, never "add what is new": running again gives the same rows, and a
 roll-up that dies half-way leaves nothing behind (one transaction) but the marks that it will take again.
 
-What the totals mean, in `UsageHour` and `UsagePeriod` alike:
-- calls: calls that began in the hour; a call recorded as abandoned and then late is one call.
+An hour that still fills is put together of its minutes, so that a second's news costs a minute's calls and not an
+hour's, however busy the account is. Later news of an hour counts the whole of it again.
+
+What the totals mean, in `UsageMinute`, `UsageHour` and `UsagePeriod` alike:
+- calls: calls that began then; a call recorded as abandoned and then late is one call.
 - charged_calls: events answered with 2xx. failures: events with status 400 or above, or abandoned.
 - quantities, nano_cost, upstream_nano_cost: sums over all events.
 """
@@ -17,15 +20,24 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import Max
 
 from accounts.models import Account
+from billing import aggregation_queries as queries
 from billing.models import AlertMark, RollupMark
 from billing.period import BillingPeriod
-from billing.pricing import Unit
 
 # Of one transaction: few enough that the hours of an account with ten million calls a month end long before a task's
 # time limit, which would undo them all.
 HOURS_AT_ONCE = 200
 
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+# An hour fills until one more is over: calls are recorded within seconds, but some take minutes.
+STILL_FILLS = HOUR
+# An hour that fills must have all its minutes; so they stay for longer than two clocks could differ.
+MINUTES_KEPT = 4 * HOUR
+
 _LOCK = 0x7475_726E_726F_6C6C  # "turnroll": one roll-up at a time, whoever rings
+
+Stretch = tuple[UUID, datetime]  # (an account, the beginning of a minute or an hour)
+Touched = tuple[UUID, str, str]  # (an account, a period, a currency)
 
 
 @transaction.atomic
@@ -34,20 +46,22 @@ def roll_up() -> int:
 
     1. Take the marks. Those of events that are not committed yet are not visible and stay for the next run;
        a mark is committed with its events, so whoever sees the mark sees the events.
-    2. Recompute their hours from the events, then their periods from the hours.
+    2. Recompute what they name from the events: minutes, of which hours that fill are made, or whole hours. Then the
+       periods from the hours.
     If we die anywhere before the commit, the marks are back and the totals are as they were.
     At most HOURS_AT_ONCE hours, each with all its marks; `catch_up` goes on.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
-        if not cursor.fetchone()[0]:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s), clock_timestamp()", [_LOCK])
+        is_ours, now = cursor.fetchone()
+        if not is_ours:
             return 0
-        cursor.execute(_TAKE_MARKS, [HOURS_AT_ONCE])
-        touched: set[tuple[UUID, datetime]] = set(cursor.fetchall())
-        if touched:
-            _write_periods(cursor, _write_hours(cursor, touched))
-            _mark_for_alerts({account for account, _ in touched})
-    return len(touched)
+        cursor.execute(queries.TAKE_MARKS, [HOURS_AT_ONCE])
+        news: set[Stretch] = set(cursor.fetchall())
+        if news:
+            _write_totals(cursor, news, now)
+            _mark_for_alerts({account for account, _ in news})
+    return len(_hours_of(news))
 
 
 def catch_up() -> int:
@@ -70,13 +84,14 @@ def rebuild(account: Account, period: BillingPeriod) -> None:
     """Compute the totals of an account's period anew from its events. Waits for a roll-up that runs."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        cursor.execute("SELECT clock_timestamp()")
+        (now,) = cursor.fetchone()
         key = [str(account.pk), period.key]
+        cursor.execute("DELETE FROM billing_usageminute WHERE account_id = %s AND period = %s", key)
         cursor.execute("DELETE FROM billing_usagehour WHERE account_id = %s AND period = %s", key)
         cursor.execute("DELETE FROM billing_usageperiod WHERE account_id = %s AND period = %s", key)
-        cursor.execute(_HOURS_OF_PERIOD, key)
-        touched = set(cursor.fetchall())
-        if touched:
-            _write_periods(cursor, _write_hours(cursor, touched))
+        cursor.execute(queries.MINUTES_OF_PERIOD, key)
+        _write_totals(cursor, set(cursor.fetchall()), now)
 
 
 def _mark_for_alerts(accounts: set[UUID]) -> None:
@@ -84,81 +99,33 @@ def _mark_for_alerts(accounts: set[UUID]) -> None:
     AlertMark.objects.bulk_create([AlertMark(account_id=account) for account in accounts])
 
 
-def _write_hours(cursor: CursorWrapper, touched: set[tuple[UUID, datetime]]) -> set[tuple[UUID, str, str]]:
-    """Write the totals of the touched (account, hour); return the touched (account, period, currency)."""
-    hours = [hour for _, hour in touched]
-    cursor.execute(
-        _WRITE_HOURS,
-        {
-            "accounts": [account for account, _ in touched],
-            "hours": hours,
-            "first": min(hours),
-            "last": max(hours) + timedelta(hours=1),
-        },
-    )
+def _write_totals(cursor: CursorWrapper, news: set[Stretch], now: datetime) -> None:
+    """Write the totals of the minutes in `news`, of their hours and of their periods; remove minutes that are old."""
+    fill_since = _hour(now) - STILL_FILLS
+    minutes = {(account, minute) for account, minute in news if minute >= fill_since}
+    _write(cursor, queries.WRITE_MINUTES, minutes, MINUTE)
+    touched = _write(cursor, queries.WRITE_HOURS_OF_MINUTES, _hours_of(minutes), HOUR)
+    touched |= _write(cursor, queries.WRITE_HOURS, _hours_of(news - minutes), HOUR)
+    if touched:
+        accounts, periods, currencies = zip(*touched, strict=True)
+        cursor.execute(queries.WRITE_PERIODS, [list(accounts), list(periods), list(currencies)])
+    cursor.execute("DELETE FROM billing_usageminute WHERE minute < %s", [_hour(now) - MINUTES_KEPT])
+
+
+def _write(cursor: CursorWrapper, query: str, stretches: set[Stretch], length: timedelta) -> set[Touched]:
+    """Write the totals of stretches of one length; return whose periods that touches."""
+    if not stretches:
+        return set()
+    accounts, starts = zip(*stretches, strict=True)
+    bounds = {"first": min(starts), "last": max(starts) + length}
+    cursor.execute(query, {"accounts": list(accounts), "starts": list(starts)} | bounds)
     return set(cursor.fetchall())
 
 
-def _write_periods(cursor: CursorWrapper, touched: set[tuple[UUID, str, str]]) -> None:
-    """Write the totals of the touched (account, period, currency) from their hours."""
-    accounts, periods, currencies = zip(*touched, strict=True)
-    cursor.execute(_WRITE_PERIODS, [list(accounts), list(periods), list(currencies)])
+def _hours_of(minutes: set[Stretch]) -> set[Stretch]:
+    return {(account, _hour(minute)) for account, minute in minutes}
 
 
-_TAKE_MARKS = """
-WITH due AS (
-    SELECT DISTINCT account_id, hour FROM (SELECT * FROM billing_rollupmark ORDER BY id LIMIT %s) AS oldest
-), taken AS (
-    DELETE FROM billing_rollupmark AS mark USING due WHERE (mark.account_id, mark.hour) = (due.account_id, due.hour)
-)
-SELECT account_id, hour FROM due
-"""
-
-_HOURS_OF_PERIOD = """
-SELECT DISTINCT account_id, date_trunc('hour', occurred_at, 'UTC') FROM billing_usageevent
-WHERE account_id = %s AND period = %s
-"""
-
-_QUANTITIES = ", ".join(f"'{unit}', sum((units->'{unit}'->>0)::bigint)" for unit in Unit)
-
-# LATERAL makes it one walk along the index (account, time) for each touched hour, grouped there, so that memory does
-# not grow with the calls; a plain join compares every event with every hour. `first` and `last` keep it to the
-# partitions at hand.
-_WRITE_HOURS = f"""
-INSERT INTO billing_usagehour AS h (account_id, period, hour, api_key_id, model, task, upstream, currency,
-    calls, charged_calls, failures, quantities, nano_cost, upstream_nano_cost)
-SELECT t.account_id, e.period, t.hour, e.api_key_id, e.model, e.task, e.upstream, e.currency,
-    e.calls, e.charged_calls, e.failures, e.quantities, e.nano_cost, e.upstream_nano_cost
-FROM unnest(%(accounts)s::uuid[], %(hours)s::timestamptz[]) AS t (account_id, hour)
-CROSS JOIN LATERAL (
-    SELECT period, api_key_id, model, task, upstream, currency,
-        count(*) FILTER (WHERE seq = 1) AS calls,
-        count(*) FILTER (WHERE status BETWEEN 200 AND 299) AS charged_calls,
-        count(*) FILTER (WHERE status >= 400 OR kind = 'abandoned') AS failures,
-        jsonb_strip_nulls(jsonb_build_object({_QUANTITIES})) AS quantities,
-        sum(nano_cost) AS nano_cost, sum(upstream_nano_cost) AS upstream_nano_cost
-    FROM billing_usageevent
-    WHERE account_id = t.account_id
-      AND occurred_at >= t.hour AND occurred_at < t.hour + interval '1 hour'
-      AND occurred_at >= %(first)s AND occurred_at < %(last)s
-    GROUP BY period, api_key_id, model, task, upstream, currency
-) AS e
-ON CONFLICT ON CONSTRAINT one_total_per_hour DO UPDATE SET
-    calls = excluded.calls, charged_calls = excluded.charged_calls, failures = excluded.failures,
-    quantities = excluded.quantities, nano_cost = excluded.nano_cost,
-    upstream_nano_cost = excluded.upstream_nano_cost
-RETURNING h.account_id, h.period, h.currency
-"""  # noqa: S608 - the only splice is the list of our own units
-
-_WRITE_PERIODS = """
-INSERT INTO billing_usageperiod AS p (account_id, period, currency,
-    calls, charged_calls, failures, nano_cost, upstream_nano_cost)
-SELECT h.account_id, h.period, h.currency,
-    sum(h.calls), sum(h.charged_calls), sum(h.failures), sum(h.nano_cost), sum(h.upstream_nano_cost)
-FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS t (account_id, period, currency)
-JOIN billing_usagehour h USING (account_id, period, currency)
-GROUP BY h.account_id, h.period, h.currency
-ON CONFLICT ON CONSTRAINT one_total_per_period DO UPDATE SET
-    calls = excluded.calls, charged_calls = excluded.charged_calls, failures = excluded.failures,
-    nano_cost = excluded.nano_cost, upstream_nano_cost = excluded.upstream_nano_cost
-"""
+def _hour(moment: datetime) -> datetime:
+    """The beginning of the hour in UTC, in which the database gives every moment."""
+    return moment.replace(minute=0, second=0, microsecond=0)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db.models import Count, Min
+from django.db.models.functions import TruncHour
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -32,7 +33,9 @@ def checks(now: datetime) -> list[Check]:
 
 
 def _rollup(now: datetime) -> Check:
-    marks = RollupMark.objects.aggregate(oldest=Min("hour"), count=Count("id"))
+    marks = RollupMark.objects.aggregate(
+        oldest=TruncHour(Min("minute")), count=Count(TruncHour("minute"), distinct=True)
+    )
     oldest: datetime | None = marks["oldest"]
     url = reverse("admin:billing_rollupmark_changelist")
     if oldest is None:

@@ -24,7 +24,7 @@ from accounts.webhooks.events import publish
 from billing import alert_words
 from billing.budget_window import Window
 from billing.budgets import budget_use, keys_of
-from billing.ledger import spent_nano
+from billing.ledger import counted_nano
 from billing.models import AlertFired, AlertMark, Budget
 from billing.standing import standing_of
 
@@ -139,9 +139,9 @@ def _carried(reading: Reading) -> set[int]:
     if before is None:
         return set()
     told = AlertFired.objects.filter(budget=before, window_start=reading.window_start)
-    # Up to the change. Window.DAY: `spent_nano` looks at the ends of any window but a lifetime.
+    # Up to the change. Window.DAY: `counted_nano` looks at the ends of any window but a lifetime.
     until = replace(budget.window_at(budget.created_at), end=budget.created_at, window=Window.DAY)
-    then = replace(reading, used=spent_nano(str(budget.account_id), until, keys_of(budget))).reached()
+    then = replace(reading, used=counted_nano(str(budget.account_id), until, keys_of(budget))).reached()
     return set(told.values_list("threshold", flat=True)) & set(then)
 
 

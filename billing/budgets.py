@@ -14,14 +14,14 @@ from django.utils import timezone
 
 from accounts.models import Account, ApiKey, Membership, User
 from billing.budget_window import BudgetWindow, Window
-from billing.ledger import spent_nano
+from billing.ledger import counted_nano
 from billing.models import AlertMark, Budget, PlanVersion
 from billing.models.budgets import DEFAULT_THRESHOLDS
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetUse:
-    """What the ledger says of a budget in one window. It trails the meter by about a second."""
+    """What the totals say of a budget in one window. They trail the meter by a second or two."""
 
     budget: Budget
     window: BudgetWindow
@@ -81,9 +81,9 @@ def end_budget(budget: Budget) -> Budget:
 
 
 def budget_use(budget: Budget, at: datetime | None = None) -> BudgetUse:
-    """Look up what is used of a budget in the window that `at` (now, if not given) falls in. One query or two."""
+    """Look up what is used of a budget in the window that `at` (now, if not given) falls in. One query to three."""
     window = budget.window_at(at or timezone.now())
-    return BudgetUse(budget, window, spent_nano(str(budget.account_id), window, keys_of(budget)))
+    return BudgetUse(budget, window, counted_nano(str(budget.account_id), window, keys_of(budget)))
 
 
 def keys_of(budget: Budget) -> list[str] | None:

@@ -1,12 +1,14 @@
 """Questions to the ledger that others build on. Only looks."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.db.models import Count, Q, Sum
 
 from billing.budget_window import BudgetWindow, Window
-from billing.models import UsageEvent, UsagePeriod
+from billing.models import UsageEvent, UsageHour, UsagePeriod
 
 # Calls that count against a plan: the ones that were answered.
 ANSWERED = Q(status__gte=200, status__lt=300)
@@ -36,6 +38,33 @@ def spent_nano(
         events = events.filter(api_key_id__in=key_ids)
     total: int = events.aggregate(nano=Sum("nano_cost", default=0))["nano"]
     return total
+
+
+def counted_nano(account_id: str, window: BudgetWindow, key_ids: Sequence[str] | None = None) -> int:
+    """Return the same out of totals: as quick however many calls there were, and behind by the roll-up's second.
+
+    Hours that lie in the window as a whole from their totals; what it has of others from their calls.
+    """
+    hours, edges = UsageHour.objects.filter(account_id=account_id), []
+    if window.window is not Window.LIFETIME:
+        first, last = _next_hour(window.start), _hour(window.end)
+        hours = hours.filter(hour__gte=first, hour__lt=last)
+        edges = [(window.start, min(first, window.end)), (max(last, first), window.end)]
+    if key_ids is not None:
+        hours = hours.filter(api_key_id__in=key_ids)
+    total: int = hours.aggregate(nano=Sum("nano_cost", default=0))["nano"]
+    parts = [replace(window, start=start, end=end) for start, end in edges if start < end]
+    return total + sum(spent_nano(account_id, part, key_ids) for part in parts)
+
+
+def _hour(moment: datetime) -> datetime:
+    """The beginning of the hour in UTC."""
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def _next_hour(moment: datetime) -> datetime:
+    """The first full hour from a moment on."""
+    return moment if _hour(moment) == moment else _hour(moment) + timedelta(hours=1)
 
 
 def known_calls(request_ids: Collection[str]) -> dict[str, str]:

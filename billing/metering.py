@@ -118,7 +118,7 @@ def _insert_what_goes(
 
 
 def _insert(batch: Sequence[dict[str, Any]]) -> int:
-    """Insert what is new, mark its hours for the roll-up, stamp its keys; return how many rows were new."""
+    """Insert what is new, mark its minutes for the roll-up, stamp its keys; return how many rows were new."""
     if not batch:
         return 0
     # Django's cursor would quote the parameter into the statement: a megabyte to escape here and to unescape there.
@@ -164,8 +164,8 @@ WITH new AS (
     ON CONFLICT (request_id, seq, occurred_at) DO NOTHING
     RETURNING account_id, api_key_id, occurred_at
 ), marks AS (
-    INSERT INTO billing_rollupmark (account_id, hour)
-    SELECT DISTINCT account_id, date_trunc('hour', occurred_at, 'UTC') FROM new
+    INSERT INTO billing_rollupmark (account_id, minute)
+    SELECT DISTINCT account_id, date_trunc('minute', occurred_at, 'UTC') FROM new
 )
 SELECT api_key_id, max(occurred_at), count(*) FROM new GROUP BY api_key_id
 """

@@ -95,7 +95,7 @@ def _ledger() -> Figures:
         yield f"turnpike_charged_total{label}", "counter", "Usage charged, before credit.", revenue
         yield f"turnpike_upstream_cost_total{label}", "counter", "What upstreams take.", cost
     open_ = {
-        "turnpike_rollup_hours_waiting": (RollupMark.objects.all(), "Hours that wait for their totals."),
+        "turnpike_rollup_minutes_waiting": (RollupMark.objects.all(), "Minutes that wait for their totals."),
         "turnpike_dead_events": (DeadEvent.objects.filter(resolved_at=None), "Calls not recorded."),
         "turnpike_statements_unissued": (
             Statement.objects.filter(state__in=Statement.UNISSUED),

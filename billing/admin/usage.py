@@ -191,7 +191,7 @@ class UsagePeriodAdmin(AmountColumns, LargeTableAdmin):
 
 @admin.register(RollupMark)
 class RollupMarkAdmin(LargeTableAdmin):
-    """Hours whose totals wait to be computed. Normally none older than a few seconds."""
+    """Minutes whose totals wait to be computed. Normally none older than a few seconds."""
 
-    list_display = ("hour", "account_id")
+    list_display = ("minute", "account_id")
     ordering = ("id",)

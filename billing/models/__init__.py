@@ -24,7 +24,7 @@ from billing.models.stripe import (
     WebhookInbox,
 )
 from billing.models.topups import AutoTopUp, TopUp, TopUpRefund
-from billing.models.usage import DeadEvent, RollupMark, UsageEvent, UsageHour, UsagePeriod
+from billing.models.usage import DeadEvent, RollupMark, UsageEvent, UsageHour, UsageMinute, UsagePeriod
 
 __all__ = [
     "Adjustment",
@@ -70,6 +70,7 @@ __all__ = [
     "UsageAllocation",
     "UsageEvent",
     "UsageHour",
+    "UsageMinute",
     "UsagePeriod",
     "WebhookInbox",
 ]

@@ -92,17 +92,16 @@ class UsageEvent(models.Model):
         return f"{self.request_id} {self.model}"
 
 
-class UsageHour(models.Model):
-    """What an account used in one hour of one model with one key: absolute totals, computed from events.
+class UsageTotal(models.Model):
+    """What an account used in one stretch of time of one model with one key: absolute totals, computed from events.
 
-    Recomputed as a whole whenever an event of that hour arrives, so running it again changes nothing.
+    Recomputed as a whole whenever an event of that stretch arrives, so running it again changes nothing.
     """
 
     account = models.ForeignKey(
         Account, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
     )
     period = models.CharField(max_length=7)
-    hour = models.DateTimeField(_("hour"))
     api_key_id = models.UUIDField(null=True)
     model = models.CharField(max_length=200)
     task = models.CharField(max_length=40)
@@ -116,6 +115,15 @@ class UsageHour(models.Model):
     quantities = models.JSONField(default=dict)  # {unit: quantity}
     nano_cost = models.BigIntegerField(default=0)
     upstream_nano_cost = models.BigIntegerField(default=0)
+
+    class Meta:
+        abstract = True
+
+
+class UsageHour(UsageTotal):
+    """The totals of one hour: what screens, budgets and the operator's figures are made of."""
+
+    hour = models.DateTimeField(_("hour"))
 
     class Meta:
         verbose_name = _("hourly total")
@@ -135,6 +143,30 @@ class UsageHour(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account_id} {self.hour:%Y-%m-%d %H}h {self.model}"
+
+
+class UsageMinute(UsageTotal):
+    """The totals of one minute of an hour that still fills, so that news of a busy hour costs one of its minutes.
+
+    Written and removed by `billing/aggregation.py`, and read by nobody else.
+    """
+
+    minute = models.DateTimeField(_("minute"))
+
+    class Meta:
+        verbose_name = _("total of a minute")
+        verbose_name_plural = _("totals of minutes")
+        indexes: ClassVar = [models.Index(fields=["minute"], name="minutes_by_time")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(  # begins with what an hour is put together by
+                fields=["account", "minute", "period", "api_key_id", "model", "task", "upstream", "currency"],
+                name="one_total_per_minute",
+                nulls_distinct=False,
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.minute:%Y-%m-%d %H:%M} {self.model}"
 
 
 class UsagePeriod(models.Model):
@@ -165,17 +197,17 @@ class UsagePeriod(models.Model):
 
 
 class RollupMark(models.Model):
-    """Says that an hour of an account has news. Written with the events, removed by their roll-up."""
+    """Says that a minute of an account has news. Written with the events, removed by their roll-up."""
 
     account_id = models.UUIDField()
-    hour = models.DateTimeField(_("hour"))
+    minute = models.DateTimeField(_("minute"))
 
     class Meta:
-        verbose_name = _("hour to total")
-        verbose_name_plural = _("hours to total")
+        verbose_name = _("minute to total")
+        verbose_name_plural = _("minutes to total")
 
     def __str__(self) -> str:
-        return f"{self.account_id} {self.hour:%Y-%m-%d %H}h"
+        return f"{self.account_id} {self.minute:%Y-%m-%d %H:%M}"
 
 
 class DeadEvent(models.Model):

@@ -59,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--sizes", default="100000,1000000", help="events of one account, ascending (100000,1000000)"
     )
+    parser.add_argument(
+        "--busy", default="100000,1000000", help="calls of one account in an hour, ascending (100000,1000000)"
+    )
     parser.add_argument("--accounts", default="1000,10000", help="accounts with ten events each (1000,10000)")
     parser.add_argument(
         "--seed", type=int, default=secrets.randbelow(1_000_000), help="repeats the events of a run"
@@ -78,8 +81,9 @@ def _measure(options: argparse.Namespace) -> dict[str, object]:
             seed = options.seed
             drained = _work(env, "drain", options.drained, seed)
             sizes = [_work(env, "grow", size, seed) for size in _numbers(options.sizes)]
+            busy = [_work(env, "busy", calls, seed) for calls in _numbers(options.busy)]
             many = [_work(env, "many", accounts, seed) for accounts in _numbers(options.accounts)]
-    return facts | {"seed": seed, "drain": drained, "sizes": sizes, "many": many}
+    return facts | {"seed": seed, "drain": drained, "sizes": sizes, "busy": busy, "many": many}
 
 
 def _work(env: dict[str, str], kind: str, number: int, seed: int) -> dict[str, object]:

@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from billing.partitions import ensure_partitions
 from billing.period import BillingPeriod
 from gateway import counters
 from gateway.meter_keys import keys_of
+from tests.factories import call_id
 
 _AT_ONCE = 1_000
 
@@ -44,11 +45,18 @@ async def fill_stream(accounts: Sequence[Account], events: int, chance: random.R
     return total
 
 
-def _report(account: str, period: str, chance: random.Random) -> dict[str, Any]:
+def news(account: Account, at: datetime, calls: int, chance: random.Random) -> list[tuple[str, bytes]]:
+    """Return entries of the stream: so many calls of an account that began at one moment."""
+    name, period = str(account.pk), BillingPeriod.containing(at).key
+    reports = [_report(name, period, chance, at) for _ in range(calls)]
+    return [(report["rid"], json.dumps(report).encode()) for report in reports]
+
+
+def _report(account: str, period: str, chance: random.Random, at: datetime | None = None) -> dict[str, Any]:
     """What `gateway/settlement.py` writes of a chat call of some length."""
     read, written = chance.randrange(1, 4_000), chance.randrange(1, 1_000)
     return {
-        "rid": str(uuid7()),
+        "rid": str(uuid7() if at is None else call_id(at)),
         "account": account,
         "period": period,
         "key": str(UUID(int=1)),
@@ -70,16 +78,16 @@ def _report(account: str, period: str, chance: random.Random) -> dict[str, Any]:
     }
 
 
-def insert(accounts: Sequence[Account], each: int, period: BillingPeriod, seed: int) -> None:
-    """Write `each` events for each account, evenly over a period, and the marks that their recording would leave."""
+def insert(accounts: Sequence[Account], each: int, start: datetime, end: datetime, seed: int) -> None:
+    """Write `each` events for each account, evenly over a time, and the marks that their recording would leave."""
+    period = BillingPeriod.containing(start)
     ensure_partitions([period])
-    seconds = (period.end - period.start).total_seconds() - 1
     given: dict[str, Any] = {
         "accounts": [account.pk for account in accounts],
         "each": each,
         "period": period.key,
     }
-    given |= {"start": period.start, "step": timedelta(seconds=seconds / each)}
+    given |= {"start": start, "step": (end - start - timedelta(seconds=1)) / each}
     with connection.cursor() as cursor:
         cursor.execute("SELECT setseed(%s)", [seed % 1_000 / 1_000])
         cursor.execute(_EVENTS, given)
@@ -99,7 +107,7 @@ FROM unnest(%(accounts)s::uuid[]) AS account, generate_series(0, %(each)s - 1) A
 """
 
 _MARKS = """
-INSERT INTO billing_rollupmark (account_id, hour)
-SELECT DISTINCT account_id, date_trunc('hour', occurred_at, 'UTC') FROM billing_usageevent
+INSERT INTO billing_rollupmark (account_id, minute)
+SELECT DISTINCT account_id, date_trunc('minute', occurred_at, 'UTC') FROM billing_usageevent
 WHERE account_id = ANY(%(accounts)s::uuid[]) AND period = %(period)s
 """

@@ -11,6 +11,7 @@ MOST_EXPONENT = 1.15
 # The usage page reads totals of hours: its time must not follow the events.
 MOST_PAGE_EXPONENT = 0.3
 MOST_MEMORY_GROWTH_MB = 30.0  # from the smallest size to the largest
+MOST_OF_A_SECOND = 0.25  # of a core, for what one second of a busy hour brings
 START, END = "<!-- ledger: written by `make bench-ledger` -->", "<!-- end of the ledger -->"
 
 Figures = Mapping[str, Any]
@@ -27,7 +28,12 @@ def exponent(points: Sequence[tuple[float, float]]) -> float:
 
 def checks(figures: Figures) -> list[Check]:
     """Each thing that must hold, as (does it, the sentence that says so with its figures)."""
-    return [*_drained(figures["drain"]), *_sizes(figures["sizes"]), *_many(figures["many"])]
+    return [
+        *_drained(figures["drain"]),
+        *_sizes(figures["sizes"]),
+        *_busy(figures["busy"]),
+        *_many(figures["many"]),
+    ]
 
 
 def cpu(spent: Figures) -> float:
@@ -74,6 +80,15 @@ def _sizes(sizes: Sequence[Figures]) -> Iterable[Check]:
     yield from _memory(span, "PostgreSQL's process", backends)
 
 
+def _busy(busy: Sequence[Figures]) -> Iterable[Check]:
+    for one in busy:
+        words = f"a busy hour of {one['events']:,} calls: the ledger and its totals are one sum"
+        yield one["exact"], words
+        share = cpu(one) / one["ticks"]
+        words = f"a second of it takes {share:.3f} s of CPU to record and count, {MOST_OF_A_SECOND} s allowed"
+        yield share <= MOST_OF_A_SECOND, words
+
+
 def _memory(span: str, whose: str, sizes: Sequence[float]) -> Iterable[Check]:
     more = sizes[-1] - sizes[0]
     words = f"{whose} needs {more:+.0f} MB {span}, {MOST_MEMORY_GROWTH_MB:+.0f} MB allowed"
@@ -104,6 +119,9 @@ def table(figures: Figures) -> list[str]:
         rows.append(
             _row("closed, one account", size["events"], size["close"], size["events"], size["memory_mb"])
         )
+    for one in figures["busy"]:
+        name = f"{one['ticks']} seconds of an hour of {one['events']:,}"
+        rows.append(_row(name, one["new"], one, one["new"], None))
     for one in figures["many"]:
         name = f"closed, {one['accounts']:,} accounts"
         rows.append(_row(name, one["accounts"], one["close"], one["accounts"], one["memory_mb"], "accounts"))

@@ -1,6 +1,6 @@
 """What tests/bench/ledger.py measures, one thing to a process, with the engines in its environment: the product's code.
 
-python -m tests.bench.ledger_work drain|grow|many NUMBER SEED     prints one line of JSON at its end
+python -m tests.bench.ledger_work drain|grow|busy|many NUMBER SEED     prints one line of JSON at its end
 
 A process of its own for each size, so that its peak of memory is that size's.
 """
@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import django
@@ -24,20 +25,26 @@ from django.db.models import Sum  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from accounts.models import Account  # noqa: E402
+from billing import alerts  # noqa: E402
 from billing.aggregation import catch_up  # noqa: E402
+from billing.budget_window import Window  # noqa: E402
+from billing.budgets import set_budget  # noqa: E402
 from billing.explorer import explore, latest_calls, total_of  # noqa: E402
 from billing.invoicing import close_due_periods, close_period  # noqa: E402
+from billing.metering import record  # noqa: E402
 from billing.models import Statement, StatementLine, UsageEvent, UsagePeriod  # noqa: E402
 from billing.period import BillingPeriod  # noqa: E402
 from billing.ranges import read_range  # noqa: E402
 from billing.seeding import seed_billing  # noqa: E402
 from gateway.ledger_writer import drain_usage  # noqa: E402
-from tests.bench.ledger_events import fill_stream, insert, make_accounts  # noqa: E402
+from tests.bench.ledger_events import fill_stream, insert, make_accounts, news  # noqa: E402
 from tests.bench.ledger_postgres import Postgres  # noqa: E402
 
 _LAST = BillingPeriod.containing(timezone.now()).previous
 _LOOKS = 5  # at a page; the quickest counts
 _EACH = 10  # events of each of many accounts
+_SECONDS = 20  # of a busy hour that are measured
+_EACH_SECOND = 100  # calls recorded in each of them
 
 Figures = dict[str, Any]
 
@@ -51,6 +58,8 @@ def drain(events: int, seed: int) -> Figures:
     rows = UsageEvent.objects.filter(account__in=accounts)
     return spent | {
         "events": events,
+        "new": _SECONDS * _EACH_SECOND,
+        "ticks": _SECONDS,
         "moved": moved[0],
         "rows": rows.count(),
         "exact": rows.aggregate(nano=Sum("nano_cost"))["nano"] == nano,
@@ -61,7 +70,7 @@ def drain(events: int, seed: int) -> Figures:
 def grow(events: int, seed: int) -> Figures:
     """Give one account `events` in last month; measure their roll-up, the usage page and the closing."""
     (account,) = make_accounts(1, f"with {events}", _LAST)
-    insert([account], events, _LAST, seed)
+    insert([account], events, _LAST.start, _LAST.end, seed)
     rolled, ledger = _measured(catch_up), _ledger_nano(account)
     pages = _pages(account)
     closed = _measured(lambda: close_period(account, _LAST))
@@ -78,10 +87,37 @@ def grow(events: int, seed: int) -> Figures:
     }
 
 
+def busy(events: int, seed: int) -> Figures:
+    """Give one account, with a budget for the month, `events` in an hour that fills; measure recording and counting
+    what each of its last seconds brings, and the look at its budgets."""
+    hour = timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+    (account,) = make_accounts(1, f"busy with {events}", _LAST)
+    insert([account], events, hour, hour + timedelta(hours=1), seed)
+    set_budget(account, Window.MONTH, 10**15)
+    catch_up()
+    alerts.check_due()
+    chance, last = random.Random(seed), hour + timedelta(minutes=59, seconds=30)
+
+    def seconds_go_by() -> None:
+        for second in range(_SECONDS):
+            record(news(account, last + timedelta(seconds=second), _EACH_SECOND, chance))
+            catch_up()
+            alerts.check_due()
+
+    spent = _measured(seconds_go_by)
+    total = UsagePeriod.objects.get(account=account)
+    return spent | {
+        "events": events,
+        "new": _SECONDS * _EACH_SECOND,
+        "ticks": _SECONDS,
+        "exact": (events + _SECONDS * _EACH_SECOND, _ledger_nano(account)) == (total.calls, total.nano_cost),
+    }
+
+
 def many(accounts: int, seed: int) -> Figures:
     """Close the period of many accounts with ten events each, as the task does."""
     made = make_accounts(accounts, "one of many", _LAST)
-    insert(made, _EACH, _LAST, seed)
+    insert(made, _EACH, _LAST.start, _LAST.end, seed)
     rolled = _measured(catch_up)
     closed = _measured(lambda: close_due_periods() and None)
     statements = Statement.objects.filter(account__in=made, period=_LAST.key)
@@ -138,7 +174,7 @@ def main() -> None:
     """Measure one thing, and print it."""
     kind, number, seed = sys.argv[1:]
     seed_billing()
-    measure = {"drain": drain, "grow": grow, "many": many}[kind]
+    measure = {"drain": drain, "grow": grow, "busy": busy, "many": many}[kind]
     print(json.dumps(measure(int(number), int(seed))))
 
 

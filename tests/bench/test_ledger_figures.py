@@ -22,6 +22,11 @@ def size(events: int, power: float = 1.0, *, memory: float = 110.0, page_ms: flo
     }  # fmt: skip
 
 
+def busy_hour(*, cpu: float = 1.6, exact: bool = True) -> dict[str, Any]:
+    """Twenty seconds of an hour of a million calls."""
+    return spent(1.6, cpu=cpu) | {"events": 10**6, "new": 2_000, "ticks": 20, "exact": exact}
+
+
 def run(sizes: list[dict[str, Any]], **drained: Any) -> dict[str, Any]:
     """Everything as it should be, but for what is given."""
     drain = spent(8.0) | {"events": 100_000, "moved": 100_000, "rows": 100_000, "exact": True}
@@ -32,7 +37,7 @@ def run(sizes: list[dict[str, Any]], **drained: Any) -> dict[str, Any]:
     facts = dict.fromkeys(
         ("date", "cores", "cpu", "memory_gb", "system", "python", "load_before", "seed"), "x"
     )
-    return facts | {"drain": drain | drained, "sizes": sizes, "many": many}
+    return facts | {"drain": drain | drained, "sizes": sizes, "busy": [busy_hour()], "many": many}
 
 
 def failed(figures: dict[str, Any]) -> list[str]:
@@ -54,6 +59,16 @@ def test_a_closing_that_compares_each_event_with_each_fails() -> None:
     assert failed(figures) == [
         "closing grows with the power 2.00 from 100,000 to 1,000,000 events, 1.15 allowed"
     ]
+
+
+def test_news_that_counts_a_whole_busy_hour_again_fails() -> None:
+    figures = run([size(10**5), size(10**6)]) | {"busy": [busy_hour(cpu=37.0)]}
+    assert failed(figures) == ["a second of it takes 1.850 s of CPU to record and count, 0.25 s allowed"]
+
+
+def test_a_busy_hour_that_lost_a_call_fails() -> None:
+    figures = run([size(10**5), size(10**6)]) | {"busy": [busy_hour(exact=False)]}
+    assert failed(figures) == ["a busy hour of 1,000,000 calls: the ledger and its totals are one sum"]
 
 
 def test_a_page_that_reads_events_and_memory_that_follows_them_fail() -> None:

@@ -214,10 +214,10 @@ def test_all_is_well_when_nothing_waits(price_list: None, olivia: Client) -> Non
 def test_an_hour_that_ended_and_was_not_rolled_up_is_an_alarm(alice: Person) -> None:
     now = timezone.now()
     RollupMark.objects.create(
-        account_id=alice.account.pk, hour=now.replace(minute=0, second=0, microsecond=0)
+        account_id=alice.account.pk, minute=now.replace(minute=0, second=0, microsecond=0)
     )
     assert alarms.checks(now)[0].fine
-    RollupMark.objects.create(account_id=alice.account.pk, hour=now - timedelta(hours=2))
+    RollupMark.objects.create(account_id=alice.account.pk, minute=now - timedelta(hours=2))
     late = alarms.checks(now)[0]
     assert not late.fine
     assert late.text.startswith("2 hours wait for their totals")

@@ -134,13 +134,15 @@ def test_alices_key_shows_her_last_call_and_never_goes_back(alice: Person) -> No
     assert ApiKey.objects.get(pk=alice.key.pk).last_used_at == late.occurred_at
 
 
-def test_one_mark_says_that_an_hour_has_news(alice: Person, bob: Person) -> None:
-    hour = timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
-    calls = [make_report(person, hour + timedelta(minutes=at)) for person in (alice, bob) for at in range(10)]
+def test_one_mark_says_that_a_minute_has_news(alice: Person, bob: Person) -> None:
+    minute = timezone.now().replace(second=0, microsecond=0) - timedelta(hours=3)
+    calls = [
+        make_report(person, minute + timedelta(seconds=at)) for person in (alice, bob) for at in range(10)
+    ]
     record(_entries(*calls))
-    assert set(RollupMark.objects.values_list("account_id", "hour")) == {
-        (alice.account.pk, hour),
-        (bob.account.pk, hour),
+    assert set(RollupMark.objects.values_list("account_id", "minute")) == {
+        (alice.account.pk, minute),
+        (bob.account.pk, minute),
     }
     assert RollupMark.objects.count() == 2
 

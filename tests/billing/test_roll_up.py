@@ -1,6 +1,9 @@
-"""Roll-up: the totals equal the events, whatever arrives when and however often it runs."""
+"""Roll-up: the totals equal the events, whatever arrives when and however often it runs.
 
-from collections import Counter
+The month of most cases is over, so that their hours are counted from their events. Hours that still fill, which are put
+together of minutes: `test_roll_up_of_hours_that_fill.py`.
+"""
+
 from datetime import timedelta
 from typing import Any
 
@@ -11,51 +14,11 @@ from django.db.models import Sum
 from billing import aggregation
 from billing.aggregation import rebuild, roll_up
 from billing.metering import record
-from billing.models import RollupMark, UsageEvent, UsageHour, UsagePeriod
+from billing.models import RollupMark, UsageHour, UsagePeriod
 from billing.pricing import Unit
 from tests.billing.people import PERIOD
+from tests.billing.totals import totals_by_hand, totals_in_tables
 from tests.factories import EMBEDDING_MODEL, Person, make_failure, make_report, record_calls
-
-
-def _totals_by_hand() -> dict[Any, tuple[int, int, int, int, int, Counter[str]]]:
-    """The hourly totals, added up in Python from the events."""
-    found: dict[Any, tuple[int, int, int, int, int, Counter[str]]] = {}
-    for event in UsageEvent.objects.all():
-        hour = event.occurred_at.replace(minute=0, second=0, microsecond=0)
-        key = (
-            event.account_id,
-            event.period,
-            hour,
-            event.api_key_id,
-            event.model,
-            event.task,
-            event.upstream,
-        )
-        calls, charged, failures, nano, upstream, quantities = found.get(key, (0, 0, 0, 0, 0, Counter()))
-        quantities.update({unit: quantity for unit, (quantity, _) in event.units.items()})
-        found[key] = (
-            calls + (event.seq == 1),
-            charged + (200 <= event.status < 300),
-            failures + (event.status >= 400 or event.kind == "abandoned"),
-            nano + event.nano_cost,
-            upstream + event.upstream_nano_cost,
-            quantities,
-        )
-    return found
-
-
-def _totals_in_tables() -> dict[Any, tuple[int, int, int, int, int, Counter[str]]]:
-    return {
-        (row.account_id, row.period, row.hour, row.api_key_id, row.model, row.task, row.upstream): (
-            row.calls,
-            row.charged_calls,
-            row.failures,
-            row.nano_cost,
-            row.upstream_nano_cost,
-            Counter(row.quantities),
-        )
-        for row in UsageHour.objects.all()
-    }
 
 
 def _rows() -> list[dict[str, Any]]:
@@ -84,7 +47,7 @@ def _some_calls(alice: Person, bob: Person) -> None:
 
 def test_hours_equal_the_events(alice: Person, bob: Person) -> None:
     _some_calls(alice, bob)
-    assert _totals_in_tables() == _totals_by_hand()
+    assert totals_in_tables() == totals_by_hand()
     assert not RollupMark.objects.exists()
 
 
@@ -121,7 +84,7 @@ def test_running_again_changes_nothing(alice: Person, bob: Person) -> None:
     _some_calls(alice, bob)
     before = _rows()
     RollupMark.objects.bulk_create(
-        RollupMark(account_id=row.account_id, hour=row.hour) for row in UsageHour.objects.all()
+        RollupMark(account_id=row.account_id, minute=row.hour) for row in UsageHour.objects.all()
     )
     assert roll_up() > 0
     assert roll_up() == 0
@@ -165,10 +128,10 @@ def test_catching_up_counts_what_had_news_when_it_began_and_ends(
 
 def test_rebuilding_repairs_totals_that_somebody_broke(alice: Person, bob: Person) -> None:
     _some_calls(alice, bob)
-    right = _totals_in_tables()
+    right = totals_in_tables()
     UsageHour.objects.filter(account=alice.account).update(nano_cost=1, model="nonsense")
     rebuild(alice.account, PERIOD)
-    assert _totals_in_tables() == right
+    assert totals_in_tables() == right
     assert UsagePeriod.objects.get(account=alice.account).nano_cost == sum(
         totals[3] for key, totals in right.items() if key[0] == alice.account.pk
     )

@@ -259,7 +259,7 @@ def test_a_key_name_that_is_a_formula_stays_text_in_a_spreadsheet(alice: Person)
 def test_the_screen_says_when_calls_are_still_being_counted(alice: Person) -> None:
     record_calls(make_report(alice))
     assert "Last call counted" in text_of(sign_in(alice).get("/usage/"))
-    RollupMark.objects.create(account_id=alice.account.pk, hour=timezone.now())
+    RollupMark.objects.create(account_id=alice.account.pk, minute=timezone.now())
     assert "Counting the latest calls" in text_of(sign_in(alice).get("/usage/"))
 
 

@@ -94,7 +94,7 @@ def fill(people: int) -> None:
     # Last: each roll-up, and each look at alerts, takes the marks that it finds.
     for number in range(people + 1):
         AlertMark.objects.create(account_id=uuid7())
-        RollupMark.objects.create(account_id=uuid7(), hour=last_month.start + timedelta(hours=number))
+        RollupMark.objects.create(account_id=uuid7(), minute=last_month.start + timedelta(hours=number))
 
 
 def _correct(account: Account, number: int) -> None:

@@ -64,4 +64,4 @@ def test_an_engine_that_is_away_is_a_zero_and_the_rest_is_told(live_database: ob
     assert found['turnpike_engine_up{engine="meter"}'] == 0
     assert "turnpike_open_holds" not in found
     assert found['turnpike_engine_up{engine="ledger"}'] == 1
-    assert "turnpike_rollup_hours_waiting" in found
+    assert "turnpike_rollup_minutes_waiting" in found

@@ -16,10 +16,11 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce, TruncDay
 
 from accounts.models import Account
-from billing.models import UsageEvent, UsageHour
+from billing.models import UsageHour
 from billing.ranges import DAY, HOUR, Range
 
 Group = Literal["model", "key", "day"]
+GROUPS: tuple[Group, ...] = ("model", "key", "day")
 Metric = Literal["calls", "cost", "tokens"]
 Name = str | uuid.UUID | datetime | None  # a model id, a key's id (None: without a key) or a day
 
@@ -91,10 +92,12 @@ class Exploration:
         )
 
 
-def explore(account: Account, span: Range, group: Group) -> Exploration:
-    """Sum the hourly totals of `account` in `span`. One query."""
-    found = Exploration()
-    for row in _rows(hours_in(account, span), span.step):
+def explore(account: Account, span: Range, group: Group, key_id: uuid.UUID | None = None) -> Exploration:
+    """Sum the hourly totals of `account` in `span`, or of one of its keys. One query."""
+    found, hours = Exploration(), hours_in(account, span)
+    if key_id is not None:
+        hours = hours.filter(api_key_id=key_id)
+    for row in _rows(hours, span.step):
         name, bucket = _name(row, group), span.bucket_of(row["at"])
         for figures in (found.total, found.rows[name], found.by_bucket[bucket], found.course[name, bucket]):
             figures.add(row)
@@ -148,41 +151,3 @@ def _name(row: StepRow, group: Group) -> Name:
 def change(now: int, before: int) -> float | None:
     """The change in percent; None where there was nothing before."""
     return 100 * (now - before) / before if before else None
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One recorded call with its tokens counted."""
-
-    event: UsageEvent
-    input_tokens: int
-    output_tokens: int
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether the model answered."""
-        return self.event.status < 400 and self.event.kind != UsageEvent.Kind.ABANDONED
-
-
-def latest_calls(account: Account, count: int) -> list[Call]:
-    """Return the newest calls of `account`, newest first."""
-    # In the order of an index and no finer: with a sort in its plan, the database may read every call there ever was.
-    return _newest_first(UsageEvent.objects.filter(account=account), count)
-
-
-def quoted_calls(account: Account, count: int) -> list[Call]:
-    """Return the newest calls of `account` that redeemed a quote, newest first."""
-    return _newest_first(UsageEvent.objects.filter(account=account, quote_id__isnull=False), count)
-
-
-def _newest_first(events: QuerySet[UsageEvent], count: int) -> list[Call]:
-    newest = events.order_by("-occurred_at")[:count]
-    return [
-        Call(event, _counted(event, "input_token", "cached_input_token"), _counted(event, "output_token"))
-        for event in sorted(newest, key=lambda event: (event.occurred_at, event.seq), reverse=True)
-    ]
-
-
-def _counted(event: UsageEvent, *units: str) -> int:
-    """Sum the quantities of some units; `units` of an event is {unit: [quantity, nano]}."""
-    return sum(event.units.get(unit, [0])[0] for unit in units)

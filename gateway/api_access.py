@@ -36,7 +36,10 @@ def member_of(request: Request, action: str) -> Membership:
     """Return the signed-in member who may do `action` (accounts/permissions.py). Refusal 403 for anybody else."""
     if isinstance(request.auth, ApiKey):
         raise errors.permission_denied(
-            "An API key may look here and change nothing. Sign in, or use the console.", "key", "role"
+            "This is for signed-in members: an API key may look at limits and usage, and change nothing. Sign in, "
+            "or use the console.",
+            "key",
+            "role",
         )
     membership: Membership | None = getattr(request, "membership", None)
     if not membership:

@@ -20,7 +20,7 @@ from accounts.keys import issue_key
 from accounts.models import Account, ApiKey
 from accounts.once import first_time, new_token
 from accounts.permissions import may
-from billing.explorer import Call, latest_calls
+from billing.call_log import Call, latest_calls
 from billing.models import PlanVersion
 from gateway.mail_viewer import stored_mails
 from gateway.snippets import first_call, first_model

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET
 
 from accounts.decorators import MemberRequest, member_required
 from accounts.models import Account, ApiKey
-from billing.explorer import quoted_calls
+from billing.call_log import quoted_calls
 from gateway.counters import Counters, MeterUnavailable
 from gateway.limits import began_ms, moment
 from gateway.meter import connect

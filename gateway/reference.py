@@ -39,7 +39,7 @@ class Endpoint(NamedTuple):
     summary: str
     words: SafeString
     path_fields: list[Field]
-    body_fields: list[Field]  # and the headers that mean something
+    body_fields: list[Field]  # and what headers and the query may say
     answers: list[tuple[str, str]]  # status, what it means
 
 
@@ -75,7 +75,7 @@ def _endpoint(schema: dict[str, Any], path: str, method: str, operation: dict[st
         operation.get("summary", ""),
         _with_code(operation.get("description", "")),
         [Field(p["name"], "string", True, "") for p in operation.get("parameters", []) if p["in"] == "path"],
-        _fields(schema, _resolved(schema, body)) + _headers(operation),
+        _fields(schema, _resolved(schema, body)) + _asked_beside(operation),
         [(status, answer.get("description", "")) for status, answer in operation["responses"].items()],
     )
 
@@ -93,11 +93,12 @@ def _fields(schema: dict[str, Any], body: dict[str, Any]) -> list[Field]:
     ]
 
 
-def _headers(operation: dict[str, Any]) -> list[Field]:
+def _asked_beside(operation: dict[str, Any]) -> list[Field]:
+    """What may be said in headers and behind the path's question mark."""
     return [
-        Field(each["name"], "header", False, each.get("description", ""))
+        Field(each["name"], each["in"], each.get("required", False), each.get("description", ""))
         for each in operation.get("parameters", [])
-        if each["in"] == "header"
+        if each["in"] in ("header", "query")
     ]
 
 

@@ -16,8 +16,10 @@ from django.views.decorators.http import require_GET
 
 from accounts.decorators import MemberRequest, member_required
 from accounts.models import Account, ApiKey
+from billing.call_log import latest_calls
 from billing.charts import metric_name, usage_chart
 from billing.explorer import (
+    GROUPS,
     METRICS,
     Exploration,
     Figures,
@@ -26,14 +28,12 @@ from billing.explorer import (
     Name,
     change,
     explore,
-    latest_calls,
     total_of,
 )
 from billing.models import RollupMark
 from billing.money import NANO
 from billing.ranges import PRESETS, Range, RangeError, read_range
 
-GROUPS: tuple[Group, ...] = ("model", "key", "day")
 LATEST_CALLS = 20
 
 

@@ -283,6 +283,11 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "KeyStatus": "gateway.api_keys.STATUSES",
+        "AccountKind": "accounts.models.Account.Kind",
+        "InvoiceKind": "billing.models.Statement.Kind",
+        "InvoiceLineKind": "billing.models.StatementLine.Kind",
+        "InvoiceState": "gateway.api_invoices.STATES",
+        "MemberRole": "accounts.models.Role",
         "QuoteStatus": "gateway.api_quotes.STATUSES",
     },
 }

@@ -29,7 +29,8 @@ from billing import alerts  # noqa: E402
 from billing.aggregation import catch_up  # noqa: E402
 from billing.budget_window import Window  # noqa: E402
 from billing.budgets import set_budget  # noqa: E402
-from billing.explorer import explore, latest_calls, total_of  # noqa: E402
+from billing.call_log import latest_calls  # noqa: E402
+from billing.explorer import explore, total_of  # noqa: E402
 from billing.invoicing import close_due_periods, close_period  # noqa: E402
 from billing.metering import record  # noqa: E402
 from billing.models import Statement, StatementLine, UsageEvent, UsagePeriod  # noqa: E402

@@ -17,7 +17,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.keys import issue_key
 from accounts.models import ApiKey
-from billing.explorer import latest_calls
+from billing.call_log import latest_calls
 from billing.models import RollupMark, UsageHour, UsagePeriod
 from billing.period import BillingPeriod
 from billing.pricing import Unit

@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import exceptions, views
 from rest_framework.response import Response
 
-from gateway.errors import Refusal, invalid_api_key
+from gateway.errors import Refusal, invalid_api_key, invalid_request
 
 
 def exception_handler(failure: Exception, context: dict[str, Any]) -> Response | None:
@@ -25,8 +25,16 @@ def exception_handler(failure: Exception, context: dict[str, Any]) -> Response |
 def _from_drf(failure: Exception, response: Response) -> Refusal:
     if isinstance(failure, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
         return invalid_api_key()
+    if response.status_code == 400:
+        return invalid_request(_first_message(response.data), _first_field(response.data))
     code = getattr(failure, "default_code", "error")
     return Refusal(response.status_code, str(code), _first_message(response.data))
+
+
+def _first_field(data: Any) -> str | None:
+    """Return the name of the field that the first error is about; None where it is about the whole body."""
+    name = next(iter(data), None) if isinstance(data, dict) else None
+    return None if name in ("detail", "non_field_errors") else name
 
 
 def _first_message(data: Any) -> str:

@@ -27,7 +27,7 @@ class Field(NamedTuple):
     name: str
     type: str
     required: bool
-    words: str
+    words: SafeString
 
 
 class Endpoint(NamedTuple):
@@ -74,8 +74,12 @@ def _endpoint(schema: dict[str, Any], path: str, method: str, operation: dict[st
         path,
         operation.get("summary", ""),
         _with_code(operation.get("description", "")),
-        [Field(p["name"], "string", True, "") for p in operation.get("parameters", []) if p["in"] == "path"],
-        _fields(schema, _resolved(schema, body)) + _asked_beside(operation),
+        [
+            Field(p["name"], "string", True, _with_code(""))
+            for p in operation.get("parameters", [])
+            if p["in"] == "path"
+        ],
+        _fields(schema, _resolved(schema, body)) + _asked_beside(schema, operation),
         [(status, answer.get("description", "")) for status, answer in operation["responses"].items()],
     )
 
@@ -88,17 +92,22 @@ def _with_code(words: str) -> SafeString:
 def _fields(schema: dict[str, Any], body: dict[str, Any]) -> list[Field]:
     required = body.get("required", [])
     return [
-        Field(name, _type(schema, part), name in required, part.get("description", ""))
+        Field(name, _type(schema, part), name in required, _with_code(part.get("description", "")))
         for name, part in body.get("properties", {}).items()
     ]
 
 
-def _asked_beside(operation: dict[str, Any]) -> list[Field]:
+def _asked_beside(schema: dict[str, Any], operation: dict[str, Any]) -> list[Field]:
     """What may be said in headers and behind the path's question mark."""
+    beside = [each for each in operation.get("parameters", []) if each["in"] in ("header", "query")]
     return [
-        Field(each["name"], each["in"], each.get("required", False), each.get("description", ""))
-        for each in operation.get("parameters", [])
-        if each["in"] in ("header", "query")
+        Field(
+            each["name"],
+            "header" if each["in"] == "header" else f"in the query: {_type(schema, each['schema'])}",
+            each.get("required", False),
+            _with_code(each.get("description", "")),
+        )
+        for each in beside
     ]
 
 

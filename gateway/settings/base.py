@@ -281,6 +281,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,  # the choices are words that say themselves
     "ENUM_NAME_OVERRIDES": {
         "KeyStatus": "gateway.api_keys.STATUSES",
         "AccountKind": "accounts.models.Account.Kind",

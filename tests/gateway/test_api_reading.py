@@ -106,7 +106,10 @@ def test_days_make_a_range_with_or_without_saying_so(alice: Person, two_keys: st
 def test_a_wrong_question_about_usage_is_400_and_says_what_to_ask(
     alice: Person, query: str, word: str
 ) -> None:
-    assert word in error_of(send(sign_in(alice), "GET", f"usage?{query}"), 400)["message"]
+    error = error_of(send(sign_in(alice), "GET", f"usage?{query}"), 400)
+    assert word in error["message"]
+    assert (error["code"], error["type"]) == ("invalid_request", "invalid_request_error")
+    assert error["param"] in ("range", "group", "gruop", "from")
 
 
 def test_usage_says_when_calls_are_still_to_be_counted(alice: Person) -> None:

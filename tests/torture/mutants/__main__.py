@@ -21,6 +21,8 @@ from tests.torture.run import Arguments, CannotRun, Checks, Run
 _LEFT_OUT = (
     ".git",
     ".venv",
+    ".bench",
+    ".hypothesis",
     "node_modules",
     "var",
     "staticfiles",

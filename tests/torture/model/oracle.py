@@ -155,13 +155,14 @@ class CallOracle:
         self.holds[rid].budgets = set(self.budgets)
         if self.bounds.requests >= 0:
             self.minute.append(now_ms)
-        if self.bounds.tokens >= 0:
-            cost = _cost(tokens, self.bounds.tokens)
-            early, late = now_ms * 1000, now_ms * 1000 + 999
-            self.tat = Between(
-                max(min(self.tat.early, early + MINUTE_US), early) + cost,
-                max(min(self.tat.late, late + MINUTE_US), late) + cost,
-            )
+        # Also of a call without a limit of tokens, which costs none: what calls used past a whole minute's tokens, more
+        # than they held, is forgotten with any admission, lest a clock that stepped back lock the account.
+        cost = _cost(tokens, self.bounds.tokens) if self.bounds.tokens >= 0 else 0
+        early, late = now_ms * 1000, now_ms * 1000 + 999
+        self.tat = Between(
+            max(min(self.tat.early, early + MINUTE_US), early) + cost,
+            max(min(self.tat.late, late + MINUTE_US), late) + cost,
+        )
 
     def settled(self, rid: str, period: str, nano: int, tokens: int, calls: int, now: Between) -> str:
         """A call's settlement; returns what the script must answer."""

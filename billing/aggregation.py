@@ -23,12 +23,13 @@ from accounts.models import Account
 from billing import aggregation_queries as queries
 from billing.models import AlertMark, RollupMark
 from billing.period import BillingPeriod
+from billing.ranges import HOUR, hour_of
 
 # Of one transaction: few enough that the hours of an account with ten million calls a month end long before a task's
 # time limit, which would undo them all.
 HOURS_AT_ONCE = 200
 
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
 # An hour fills until one more is over: calls are recorded within seconds, but some take minutes.
 STILL_FILLS = HOUR
 # An hour that fills must have all its minutes; so they stay for longer than two clocks could differ.
@@ -101,7 +102,7 @@ def _mark_for_alerts(accounts: set[UUID]) -> None:
 
 def _write_totals(cursor: CursorWrapper, news: set[Stretch], now: datetime) -> None:
     """Write the totals of the minutes in `news`, of their hours and of their periods; remove minutes that are old."""
-    fill_since = _hour(now) - STILL_FILLS
+    fill_since = hour_of(now) - STILL_FILLS
     minutes = {(account, minute) for account, minute in news if minute >= fill_since}
     _write(cursor, queries.WRITE_MINUTES, minutes, MINUTE)
     touched = _write(cursor, queries.WRITE_HOURS_OF_MINUTES, _hours_of(minutes), HOUR)
@@ -109,7 +110,7 @@ def _write_totals(cursor: CursorWrapper, news: set[Stretch], now: datetime) -> N
     if touched:
         accounts, periods, currencies = zip(*touched, strict=True)
         cursor.execute(queries.WRITE_PERIODS, [list(accounts), list(periods), list(currencies)])
-    cursor.execute("DELETE FROM billing_usageminute WHERE minute < %s", [_hour(now) - MINUTES_KEPT])
+    cursor.execute("DELETE FROM billing_usageminute WHERE minute < %s", [hour_of(now) - MINUTES_KEPT])
 
 
 def _write(cursor: CursorWrapper, query: str, stretches: set[Stretch], length: timedelta) -> set[Touched]:
@@ -123,9 +124,4 @@ def _write(cursor: CursorWrapper, query: str, stretches: set[Stretch], length: t
 
 
 def _hours_of(minutes: set[Stretch]) -> set[Stretch]:
-    return {(account, _hour(minute)) for account, minute in minutes}
-
-
-def _hour(moment: datetime) -> datetime:
-    """The beginning of the hour in UTC, in which the database gives every moment."""
-    return moment.replace(minute=0, second=0, microsecond=0)
+    return {(account, hour_of(minute)) for account, minute in minutes}

@@ -28,6 +28,7 @@ from billing.models import (
 from billing.money import from_minor, whole_minor
 from billing.period import BillingPeriod
 from billing.plan_in_force import included_credit_nano, plan_version_of, stay_of
+from billing.ranges import hour_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def used_before(account: Account, period: BillingPeriod, moment: datetime) -> in
 
     Whole hours from their totals, the moment's own hour from the events: two narrow queries.
     """
-    hour = moment.replace(minute=0, second=0, microsecond=0)
+    hour = hour_of(moment)
     whole = UsageHour.objects.filter(account=account, period=period.key, hour__lt=hour)
     rest = UsageEvent.objects.filter(
         account=account, period=period.key, occurred_at__gte=hour, occurred_at__lt=moment

@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Count, Q, Sum
 
 from billing.budget_window import BudgetWindow, Window
 from billing.models import UsageEvent, UsageHour, UsagePeriod
+from billing.ranges import HOUR, hour_of
 
 # Calls that count against a plan: the ones that were answered.
 ANSWERED = Q(status__gte=200, status__lt=300)
@@ -47,7 +48,7 @@ def counted_nano(account_id: str, window: BudgetWindow, key_ids: Sequence[str] |
     """
     hours, edges = UsageHour.objects.filter(account_id=account_id), []
     if window.window is not Window.LIFETIME:
-        first, last = _next_hour(window.start), _hour(window.end)
+        first, last = _next_hour(window.start), hour_of(window.end)
         hours = hours.filter(hour__gte=first, hour__lt=last)
         edges = [(window.start, min(first, window.end)), (max(last, first), window.end)]
     if key_ids is not None:
@@ -57,14 +58,9 @@ def counted_nano(account_id: str, window: BudgetWindow, key_ids: Sequence[str] |
     return total + sum(spent_nano(account_id, part, key_ids) for part in parts)
 
 
-def _hour(moment: datetime) -> datetime:
-    """The beginning of the hour in UTC."""
-    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-
-
 def _next_hour(moment: datetime) -> datetime:
     """The first full hour from a moment on."""
-    return moment if _hour(moment) == moment else _hour(moment) + timedelta(hours=1)
+    return moment if hour_of(moment) == moment else hour_of(moment) + HOUR
 
 
 def known_calls(request_ids: Collection[str]) -> dict[str, str]:

@@ -22,6 +22,11 @@ PRESETS: dict[str, str | Promise] = {
 }
 
 
+def hour_of(moment: datetime) -> datetime:
+    """Return the beginning of a moment's hour, in UTC: as totals are named."""
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
 class RangeError(ValueError):
     """The reader's days make no range; the message says what to write instead."""
 
@@ -57,7 +62,7 @@ class Range:
 def read_range(query: Mapping[str, str], now: datetime) -> Range:
     """Read `?range=` (and `from`, `to` of a custom one). RangeError for days that make no range."""
     chosen = query.get("range", DEFAULT)
-    end = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) + HOUR
+    end = hour_of(now) + HOUR
     if chosen == "custom":
         return _custom(query.get("from", ""), query.get("to", ""))
     if chosen == "period":

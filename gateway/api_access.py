@@ -25,6 +25,14 @@ class StrictSerializer(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
+def read(body: type[StrictSerializer], data: Any, *, partial: bool = False) -> dict[str, Any]:
+    """Return what a body, or a query, says. ValidationError, a 400, for what it must not say."""
+    serializer = body(data=data, partial=partial)
+    serializer.is_valid(raise_exception=True)
+    found: dict[str, Any] = dict(serializer.validated_data)
+    return found
+
+
 def account_of(request: Request, action: str) -> Account:
     """Return the account that the request may look at. Refusal 403 for a member whose role may not `action`."""
     if isinstance(request.auth, ApiKey):

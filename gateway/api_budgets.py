@@ -17,7 +17,7 @@ from billing.models import Budget
 from billing.models.budgets import DEFAULT_THRESHOLDS
 from gateway import errors
 from gateway.api import REFUSALS
-from gateway.api_access import StrictSerializer, account_of, member_of
+from gateway.api_access import StrictSerializer, account_of, member_of, read
 
 TAGS = ["Budgets"]
 MOST_NANO = 10**18  # a thousand million whole units
@@ -108,7 +108,7 @@ class Budgets(APIView):
     def post(self, request: Request) -> Response:
         """Set a budget; one for the same calls and window is ended."""
         member = member_of(request, "manage_budgets")
-        wanted = _read(NewBudgetSerializer, request)
+        wanted = read(NewBudgetSerializer, request.data)
         subject = _subject(member.account, wanted.pop("key", None), wanted.pop("member", None))
         window = Window(wanted.pop("window"))
         budget = set_budget(member.account, window, **wanted, **subject, by=member.user)
@@ -139,7 +139,7 @@ class OneBudget(APIView):
         if old.ended_at:
             raise errors.not_found("budget in force")
         kept = {"limit_nano": old.limit_nano, "hard_stop": old.hard_stop, "thresholds": old.thresholds}
-        wanted = kept | _read(BudgetChangeSerializer, request, partial=True)
+        wanted = kept | read(BudgetChangeSerializer, request.data, partial=True)
         subject: dict[str, Any] = {"key": old.key, "member": old.member}
         budget = set_budget(member.account, Window(old.window), **wanted, **subject, by=member.user)
         return Response(described(budget))
@@ -171,13 +171,6 @@ def described(budget: Budget) -> dict[str, Any]:
         "resets_at": use.window.resets_at,
         "ended_at": budget.ended_at,
     }
-
-
-def _read(body: type[StrictSerializer], request: Request, *, partial: bool = False) -> dict[str, Any]:
-    serializer = body(data=request.data, partial=partial)
-    serializer.is_valid(raise_exception=True)
-    found: dict[str, Any] = dict(serializer.validated_data)
-    return found
 
 
 def _budgets(account: Account) -> Any:

@@ -14,7 +14,7 @@ from accounts.forms import MemberForm, RoleForm
 from accounts.members import MemberChangeRefusedError, add_member, change_role, remove_member
 from accounts.models import Membership, Role
 from gateway import errors
-from gateway.api_access import StrictSerializer, member_of
+from gateway.api_access import StrictSerializer, member_of, read
 from gateway.api_budgets import CHANGED
 
 TAGS = ["Members"]
@@ -69,7 +69,7 @@ class Members(APIView):
     def post(self, request: Request) -> Response:
         """Add somebody who has signed up."""
         acting = member_of(request, "manage_members")
-        form = MemberForm(acting, _read(NewMemberSerializer, request))
+        form = MemberForm(acting, read(NewMemberSerializer, request.data))
         role = _cleaned(form)["role"]
         assert form.found is not None
         return Response(described(add_member(acting, form.found, role)), status=201)
@@ -86,7 +86,7 @@ class OneMember(APIView):
         """Change the role. An account keeps an owner, and only owners make owners: else 403."""
         acting = member_of(request, "manage_members")
         member = _found(acting, member_id)
-        role = _cleaned(RoleForm(acting, _read(RoleSerializer, request)))["role"]
+        role = _cleaned(RoleForm(acting, read(RoleSerializer, request.data)))["role"]
         try:
             return Response(described(change_role(acting, member, role)))
         except MemberChangeRefusedError as refusal:
@@ -113,13 +113,6 @@ def described(member: Membership) -> dict[str, Any]:
     """Return a member as the API tells it."""
     told = {"id": str(member.pk), "email": member.user.email, "name": member.user.name}
     return told | {"role": member.role, "created_at": member.created_at}
-
-
-def _read(body: type[StrictSerializer], request: Request) -> dict[str, Any]:
-    serializer = body(data=request.data)
-    serializer.is_valid(raise_exception=True)
-    found: dict[str, Any] = dict(serializer.validated_data)
-    return found
 
 
 def _cleaned(form: forms.Form) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from billing.models import RollupMark
 from billing.ranges import PRESETS, Range, RangeError, read_range
 from gateway import errors
 from gateway.api import REFUSALS
-from gateway.api_access import StrictSerializer, account_of, member_of
+from gateway.api_access import StrictSerializer, account_of, member_of, read
 
 TAGS = ["Usage"]
 MOST_CALLS = 100
@@ -144,7 +144,7 @@ class Usage(APIView):
     def get(self, request: Request) -> Response:
         """Return sums in a range of time."""
         account, own = account_of(request, "see_usage"), _own_key(request)
-        asked = _asked(UsageQuerySerializer, request)
+        asked = read(UsageQuerySerializer, request.query_params.dict())
         group: Group = asked.pop("group")
         span = _span(asked)
         found = explore(account, span, group, own)
@@ -173,7 +173,7 @@ class Requests(APIView):
     def get(self, request: Request) -> Response:
         """Return a page of calls."""
         account = member_of(request, "see_usage").account
-        asked = _asked(RequestsQuerySerializer, request)
+        asked = read(RequestsQuerySerializer, request.query_params.dict())
         page, older = calls_page(account, asked["limit"], asked.get("before"))
         return Response({"object": "list", "data": _described_all(page), "next_before": older})
 
@@ -225,13 +225,6 @@ def _described_all(calls: Iterable[Call]) -> list[dict[str, Any]]:
 def _own_key(request: Request) -> UUID | None:
     """The key that asks, whose own is shown; None for a member, who sees the account's."""
     return request.auth.pk if isinstance(request.auth, ApiKey) else None
-
-
-def _asked(query: type[StrictSerializer], request: Request) -> dict[str, Any]:
-    serializer = query(data=request.query_params.dict())
-    serializer.is_valid(raise_exception=True)
-    found: dict[str, Any] = dict(serializer.validated_data)
-    return found
 
 
 def _span(query: dict[str, str]) -> Range:
